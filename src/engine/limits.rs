@@ -1,0 +1,72 @@
+//! Every bound of the engine in one place, in bytes, entries or seconds.
+
+use crate::engine::time::Seconds;
+
+/// Longest value of a request's attribute, in bytes. Postfix passes senders of over 2,000 bytes on, so
+/// these are judged; what is longer than this is not Postfix.
+pub const VALUE_BYTES_MAX: usize = 4_096;
+
+/// Longest line of a request, name and `=` included, line end not, in bytes.
+pub const LINE_BYTES_MAX: usize = 8_192;
+
+/// Longest request, blank line included, in bytes.
+pub const REQUEST_BYTES_MAX: usize = 65_536;
+
+/// What is kept of an attribute that is a word or a number, in bytes; the longest valid `client_address` has 45.
+pub const WORD_BYTES_MAX: usize = 64;
+
+/// What is kept of `instance`, in bytes; Postfix's have about 30.
+pub const INSTANCE_BYTES_MAX: usize = 128;
+
+/// Longest text after the action word in a reply, in bytes (RFC 5321 allows 512 for the whole line).
+pub const TEXT_BYTES_MAX: usize = 400;
+
+/// Longest `--greylist-action`, in bytes.
+pub const ACTION_BYTES_MAX: usize = 64;
+
+/// Longest reply: `action=`, the action word, a blank, `4.2.0 `, the text, two line ends.
+pub const REPLY_BYTES_MAX: usize = 7 + ACTION_BYTES_MAX + 1 + 6 + TEXT_BYTES_MAX + 2;
+
+/// Longest value in a log line, in bytes. Postgrey's are cut there as well.
+pub const LOGGED_VALUE_BYTES_MAX: usize = 512;
+
+/// Fewest entries a table can be made for; below, a class could have no room at all.
+pub const ENTRIES_MIN: u32 = 64;
+
+/// Entries of a table when nothing is said.
+pub const ENTRIES_DEFAULT: u32 = 65_536;
+
+/// Most entries a table can have; untouched ones cost address space, not memory.
+pub const ENTRIES_MAX: u32 = 262_144;
+
+/// Message transactions whose header has been given; Postgrey remembers 10.
+pub const INSTANCES_WITH_HEADER: usize = 16;
+
+/// Answered questions that are remembered, so that a repetition within its message transaction gets the same answer.
+/// Postfix asks a question that is in several restriction lists at once; between, at most its other
+/// smtpd processes (100 by default) come in.
+pub const ANSWERS_REMEMBERED: usize = 128;
+
+/// How long an answered question is remembered.
+pub const ANSWER_REMEMBERED: Seconds = Seconds::new(60);
+
+/// A triplet that is used again this long after its first pass is proven.
+pub const PROVEN_AFTER: Seconds = Seconds::DAY;
+
+/// An auto-whitelist counts one pass of a client in this time (Postgrey).
+pub const AUTO_WHITELIST_INTERVAL: Seconds = Seconds::HOUR;
+
+/// A pending entry evicted younger than this means that the table is too small.
+pub const EVICTED_YOUNG: Seconds = Seconds::HOUR;
+
+const _: () = {
+    assert!(LINE_BYTES_MAX > VALUE_BYTES_MAX);
+    assert!(REQUEST_BYTES_MAX > LINE_BYTES_MAX);
+    assert!(WORD_BYTES_MAX > 45);
+    assert!(7 + ACTION_BYTES_MAX + TEXT_BYTES_MAX < REPLY_BYTES_MAX);
+    assert!(ENTRIES_MIN <= ENTRIES_DEFAULT && ENTRIES_DEFAULT <= ENTRIES_MAX);
+    assert!(
+        ENTRIES_MIN >= 16,
+        "every class needs a floor of at least one entry"
+    );
+};

@@ -1,0 +1,341 @@
+//! The table of what greylet remembers: fingerprint to entry, of fixed capacity, with LRU eviction by class.
+//!
+//! A slab of slots, hash buckets that chain them, and one ring per class in the order of last use; all links are indices
+//! into the slab. An insert into a full table evicts and never fails; nothing is ever swept. Every operation costs one walk along one chain
+//! and a bounded number of link changes. There are as many buckets as entries, so chains have one or two members, and eight or nine
+//! at the longest; they could be as long as the table only for somebody who can choose fingerprints, and the key of
+//! [`FingerprintKey`](crate::engine::triplet::FingerprintKey) is there so that nobody can.
+//!
+//! A slot has 32 bytes and a bucket 4. The memory comes from outside, and a slot is not touched before it is needed.
+
+use std::num::NonZeroU32;
+
+use heapless::VecView;
+
+use crate::engine::limits::{ENTRIES_MAX, ENTRIES_MIN};
+use crate::engine::time::Timestamp;
+use crate::engine::triplet::Fingerprint;
+
+/// How much an entry is worth; the worst is evicted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Class {
+    /// Pending, from a client without a verified name.
+    Plain,
+    /// Pending, from a client with a verified name.
+    Named,
+    /// Has passed; or an auto-whitelist count below its number.
+    Known,
+    /// Used again a day or more after its first pass; or an auto-whitelist count that has reached its number.
+    Proven,
+}
+
+impl Class {
+    /// From the first to be evicted to the last.
+    pub const ALL: [Class; 4] = [Class::Plain, Class::Named, Class::Known, Class::Proven];
+
+    /// Whether the entry is still waiting for its first pass.
+    pub const fn is_pending(self) -> bool {
+        matches!(self, Class::Plain | Class::Named)
+    }
+
+    /// The entries of this class that the other classes cannot push out, in a table for `capacity`. The four floors
+    /// add up to the capacity, so in a table that is too full some class is above its own.
+    const fn floor(self, capacity: u32) -> u32 {
+        match self {
+            Class::Plain => capacity - 3 * capacity / 16 - capacity / 4 - capacity / 2,
+            Class::Named => 3 * capacity / 16,
+            Class::Known => capacity / 4,
+            Class::Proven => capacity / 2,
+        }
+    }
+}
+
+/// What is remembered under a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Pending: when it was first seen. Otherwise: when it passed first.
+    pub since: Timestamp,
+    /// When it was last seen; of an auto-whitelist entry: last counted.
+    pub last_seen: Timestamp,
+    /// Passes counted for the auto-whitelist; 0 for a triplet.
+    pub count: u16,
+    /// What it is worth.
+    pub class: Class,
+}
+
+/// An index into the slab, plus one.
+type Link = Option<NonZeroU32>;
+
+/// One hash bucket: the first slot of its chain. All buckets must be [`Bucket::EMPTY`] at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket(Link);
+
+impl Bucket {
+    /// A bucket without a chain; all its bits are zero, so that a static array of them is not stored in the program.
+    pub const EMPTY: Bucket = Bucket(None);
+}
+
+/// Room for one entry and its links.
+#[derive(Debug)]
+pub struct Slot {
+    fingerprint: Fingerprint,
+    entry: Entry,
+    /// The next slot of the same bucket, or of the free ones.
+    next: Link,
+    older: Link,
+    newer: Link,
+}
+
+const _: () = assert!(size_of::<Slot>() == 32 && size_of::<Bucket>() == 4);
+
+/// Where an entry is, until the next insert or removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(NonZeroU32);
+
+impl Place {
+    fn index(self) -> usize {
+        // Lossless: usize has at least 32 bits on every Linux.
+        self.0.get() as usize - 1
+    }
+}
+
+/// The entries of one class, in the order of their last use.
+#[derive(Clone, Copy, Default)]
+struct Ring {
+    oldest: Link,
+    newest: Link,
+    entries: u32,
+}
+
+/// See the [module](self).
+pub struct Table<'a> {
+    slots: &'a mut VecView<Slot>,
+    buckets: &'a mut [Bucket],
+    free: Link,
+    rings: [Ring; 4],
+    capacity: u32,
+}
+
+impl<'a> Table<'a> {
+    /// An empty table for `capacity` entries in the given memory.
+    ///
+    /// # Panics
+    ///
+    /// If `slots` is not empty, or `capacity` is not from [`ENTRIES_MIN`] to [`ENTRIES_MAX`] or more than the memory has room for.
+    pub fn new(
+        slots: &'a mut VecView<Slot>,
+        buckets: &'a mut [Bucket],
+        capacity: u32,
+    ) -> Table<'a> {
+        assert!(
+            (ENTRIES_MIN..=ENTRIES_MAX).contains(&capacity),
+            "capacity of {capacity}"
+        );
+        assert!(slots.is_empty() && slots.capacity() >= capacity as usize);
+        let buckets = &mut buckets[..capacity as usize];
+        Table {
+            slots,
+            buckets,
+            free: None,
+            rings: [Ring::default(); 4],
+            capacity,
+        }
+    }
+
+    /// Most entries it can hold.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Entries it holds.
+    pub fn len(&self) -> u32 {
+        self.rings.iter().map(|ring| ring.entries).sum()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries of one class.
+    pub fn len_of(&self, class: Class) -> u32 {
+        self.rings[class as usize].entries
+    }
+
+    /// Where the entry with this fingerprint is.
+    pub fn find(&self, fingerprint: Fingerprint) -> Option<Place> {
+        let mut link = self.buckets[self.bucket_of(fingerprint)].0;
+        while let Some(place) = link.map(Place) {
+            let slot = &self.slots[place.index()];
+            if slot.fingerprint == fingerprint {
+                return Some(place);
+            }
+            link = slot.next;
+        }
+        None
+    }
+
+    /// The entry at a place.
+    pub fn entry(&self, place: Place) -> &Entry {
+        &self.slots[place.index()].entry
+    }
+
+    /// Writes an entry back, and makes it the most recently used one of its class.
+    pub fn update(&mut self, place: Place, entry: Entry) {
+        self.leave_ring(place);
+        self.slots[place.index()].entry = entry;
+        self.join_ring(place);
+    }
+
+    /// Takes in a new entry. If there is no room, another gives way, and is returned: one that `is_expired` says is
+    /// of no use, if one of the four that were used least recently is; otherwise the least recently used one of the first class above its floor.
+    /// The fingerprint must not be in the table.
+    pub fn insert(
+        &mut self,
+        fingerprint: Fingerprint,
+        entry: Entry,
+        is_expired: impl Fn(&Entry) -> bool,
+    ) -> Option<Entry> {
+        debug_assert!(self.find(fingerprint).is_none());
+        let evicted = (self.len() >= self.capacity)
+            .then(|| self.victim(entry.class, is_expired))
+            .flatten()
+            .map(|victim| self.remove(victim));
+        let place = self.take_slot(fingerprint, entry);
+        let bucket = self.bucket_of(fingerprint);
+        self.slots[place.index()].next = self.buckets[bucket].0.replace(place.0);
+        self.join_ring(place);
+        evicted
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, place: Place) -> Entry {
+        self.leave_ring(place);
+        self.leave_chain(place);
+        let slot = &mut self.slots[place.index()];
+        slot.next = self.free.replace(place.0);
+        slot.entry
+    }
+
+    /// The entries of a class, the most recently used first.
+    pub fn iter(&self, class: Class) -> impl Iterator<Item = (Fingerprint, &Entry)> {
+        let mut link = self.rings[class as usize].newest;
+        std::iter::from_fn(move || {
+            let slot = &self.slots[Place(link?).index()];
+            link = slot.older;
+            Some((slot.fingerprint, &slot.entry))
+        })
+    }
+
+    /// Members of the longest chain.
+    pub fn longest_chain(&self) -> u32 {
+        let chain = |bucket: &Bucket| {
+            std::iter::successors(bucket.0, |&link| self.slots[Place(link).index()].next).count()
+        };
+        self.buckets.iter().map(chain).max().unwrap_or(0) as u32
+    }
+
+    /// A fingerprint's bits are as good as random, so their upper half, scaled, spreads evenly over any number of buckets.
+    fn bucket_of(&self, fingerprint: Fingerprint) -> usize {
+        let upper = fingerprint.bits() >> 32;
+        ((upper * self.buckets.len() as u64) >> 32) as usize
+    }
+
+    fn victim(&self, newcomer: Class, is_expired: impl Fn(&Entry) -> bool) -> Option<Place> {
+        let oldest = |class: Class| self.rings[class as usize].oldest.map(Place);
+        let expired = |place: &Place| is_expired(self.entry(*place));
+        if let Some(place) = Class::ALL.into_iter().filter_map(oldest).find(expired) {
+            return Some(place);
+        }
+        let is_above_floor = |class: &Class| {
+            let entries = self.len_of(*class) + u32::from(*class == newcomer);
+            entries > class.floor(self.capacity)
+        };
+        Class::ALL
+            .into_iter()
+            .filter(is_above_floor)
+            .find_map(oldest)
+    }
+
+    fn take_slot(&mut self, fingerprint: Fingerprint, entry: Entry) -> Place {
+        let slot = Slot {
+            fingerprint,
+            entry,
+            next: None,
+            older: None,
+            newer: None,
+        };
+        if let Some(place) = self.free.map(Place) {
+            self.free = self.slots[place.index()].next;
+            self.slots[place.index()] = slot;
+            return place;
+        }
+        let pushed = self.slots.push(slot).is_ok();
+        assert!(pushed, "a table below its capacity has a free slot");
+        let last = NonZeroU32::new(self.slots.len() as u32);
+        Place(last.expect("the slab is not empty after a push"))
+    }
+
+    fn leave_chain(&mut self, place: Place) {
+        let slot = &self.slots[place.index()];
+        let (bucket, next) = (self.bucket_of(slot.fingerprint), slot.next);
+        if self.buckets[bucket].0 == Some(place.0) {
+            self.buckets[bucket].0 = next;
+            return;
+        }
+        let mut link = self.buckets[bucket].0;
+        while let Some(before) = link.map(Place) {
+            let before = &mut self.slots[before.index()];
+            if before.next == Some(place.0) {
+                before.next = next;
+                return;
+            }
+            link = before.next;
+        }
+    }
+
+    fn join_ring(&mut self, place: Place) {
+        let class = self.entry(place).class;
+        let newest = self.rings[class as usize].newest.replace(place.0);
+        self.rings[class as usize].entries += 1;
+        let slot = &mut self.slots[place.index()];
+        (slot.older, slot.newer) = (newest, None);
+        match newest.map(Place) {
+            Some(newest) => self.slots[newest.index()].newer = Some(place.0),
+            None => self.rings[class as usize].oldest = Some(place.0),
+        }
+    }
+
+    fn leave_ring(&mut self, place: Place) {
+        let slot = &self.slots[place.index()];
+        let (class, older, newer) = (slot.entry.class, slot.older, slot.newer);
+        match newer.map(Place) {
+            Some(newer) => self.slots[newer.index()].older = older,
+            None => self.rings[class as usize].newest = older,
+        }
+        match older.map(Place) {
+            Some(older) => self.slots[older.index()].newer = newer,
+            None => self.rings[class as usize].oldest = newer,
+        }
+        self.rings[class as usize].entries -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floors_add_up() {
+        for capacity in ENTRIES_MIN..5_000 {
+            let floors = Class::ALL.map(|class| class.floor(capacity));
+            assert_eq!(floors.iter().sum::<u32>(), capacity);
+            assert!(floors.iter().all(|&floor| floor > 0));
+        }
+        assert_eq!(
+            Class::ALL.map(|class| class.floor(65_536)),
+            [4_096, 12_288, 16_384, 32_768]
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! What has been said within the latest message transactions. Postfix asks the same question once for each
+//! restriction list that has us, and about each recipient; the message must get one header, and one verdict for each recipient.
+
+use std::hash::Hasher;
+
+use fnv::FnvHasher;
+
+use crate::engine::limits::{ANSWER_REMEMBERED, ANSWERS_REMEMBERED, INSTANCES_WITH_HEADER};
+use crate::engine::time::Timestamp;
+use crate::engine::triplet::Fingerprint;
+use crate::engine::verdict::Verdict;
+
+/// The last values of something, in memory that never grows; the oldest makes room.
+struct Latest<T, const N: usize> {
+    values: [Option<T>; N],
+    next: usize,
+}
+
+impl<T: Copy, const N: usize> Latest<T, N> {
+    const fn new() -> Latest<T, N> {
+        Latest {
+            values: [None; N],
+            next: 0,
+        }
+    }
+
+    fn push(&mut self, value: T) {
+        self.values[self.next] = Some(value);
+        self.next = (self.next + 1) % N;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.values.iter().flatten()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Answer {
+    question: Fingerprint,
+    at: Timestamp,
+    verdict: Verdict,
+}
+
+/// See the [module](self).
+pub(super) struct Transactions {
+    /// FNV is enough for what Postfix makes up itself.
+    with_header: Latest<u64, INSTANCES_WITH_HEADER>,
+    answers: Latest<Answer, ANSWERS_REMEMBERED>,
+}
+
+impl Transactions {
+    pub(super) const fn new() -> Transactions {
+        Transactions {
+            with_header: Latest::new(),
+            answers: Latest::new(),
+        }
+    }
+
+    /// Whether a message may get a header, which it then has had.
+    pub(super) fn claim_header(&mut self, instance: &[u8]) -> bool {
+        let mut hash = FnvHasher::default();
+        hash.write(instance);
+        let instance = hash.finish();
+        let is_first = self.with_header.iter().all(|&other| other != instance);
+        if is_first {
+            self.with_header.push(instance);
+        }
+        is_first
+    }
+
+    /// The verdict that a question has been given lately.
+    pub(super) fn answer_to(&self, question: Fingerprint, now: Timestamp) -> Option<Verdict> {
+        let is_same = |answer: &&Answer| {
+            answer.question == question
+                && answer.at <= now
+                && now.since(answer.at) <= ANSWER_REMEMBERED
+        };
+        self.answers
+            .iter()
+            .find(is_same)
+            .map(|answer| answer.verdict)
+    }
+
+    /// Remembers the verdict on a question.
+    pub(super) fn remember(&mut self, question: Fingerprint, at: Timestamp, verdict: Verdict) {
+        self.answers.push(Answer {
+            question,
+            at,
+            verdict,
+        });
+    }
+}

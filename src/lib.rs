@@ -1,0 +1,17 @@
+//! greylet: a greylisting policy server for small Postfix mail gateways.
+//!
+//! | module | what it does | whom it uses |
+//! |---|---|---|
+//! | [`engine`] | decides: bytes to request to verdict to bytes; pure | nobody |
+//! | [`error`] | the one error that ends the program | nobody |
+//!
+//! # Words
+//!
+//! A **triplet** is a client's identity, the sender and the recipient. The **identity** is the client's network. What the table
+//! keeps under a triplet's **fingerprint** is an **entry**: **pending** until it has passed (**plain** or **named**, by whether the client's
+//! name is verified), then **known**, and **proven** once it was used again a day later. A client whose triplets have passed often enough is on the
+//! **auto-whitelist**. The engine's decision is a **verdict**; what Postfix is told is an **action**. An **instance** is Postfix's name for
+//! one message transaction. The other words are those of RFC 6647, Postfix and Postgrey.
+
+pub mod engine;
+pub mod error;
