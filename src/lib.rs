@@ -3,6 +3,9 @@
 //! | module | what it does | whom it uses |
 //! |---|---|---|
 //! | [`engine`] | decides: bytes to request to verdict to bytes; pure | nobody |
+//! | [`daemon`] | the shell round it: sockets, clock, signals, log | `engine`, `error` |
+//! | [`commands`] | one file for each command: options to checked values, then the work | all |
+//! | [`cli`] | every command and option, and their spelling | nobody |
 //! | [`error`] | the one error that ends the program | nobody |
 //!
 //! # Words
@@ -13,5 +16,8 @@
 //! **auto-whitelist**. The engine's decision is a **verdict**; what Postfix is told is an **action**. An **instance** is Postfix's name for
 //! one message transaction. The other words are those of RFC 6647, Postfix and Postgrey.
 
+pub mod cli;
+pub mod commands;
+pub mod daemon;
 pub mod engine;
 pub mod error;

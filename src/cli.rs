@@ -1,0 +1,433 @@
+//! Every command and option, and the spelling that Postgrey's users know: `--name=value`, a repeated option of which the last
+//! counts, and `--auto-whitelist-clients` without a number.
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
+
+use crate::error::Error;
+
+/// Greylisting policy server for small Postfix mail gateways.
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(help_triggers("-h", "--help", "help"))]
+pub struct Greylet {
+    /// print the version and exit
+    #[argh(switch)]
+    pub version: bool,
+    /// what to do
+    #[argh(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a process, and it is taken apart at once"
+)]
+#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(subcommand)]
+pub enum Command {
+    /// Be the policy server.
+    Serve(Serve),
+    /// Ask one.
+    Query(Query),
+}
+
+/// Answer Postfix's questions until stopped. Options have Postgrey's names and may be written --name=value.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "serve", help_triggers("-h", "--help"))]
+pub struct Serve {
+    /// listen on a TCP port; HOST is an IP address, [ADDRESS] for IPv6, localhost (127.0.0.1) or * (all); repeatable (default 127.0.0.1:10023)
+    #[argh(option, short = 'i', arg_name = "[HOST:]PORT")]
+    pub inet: Vec<String>,
+    /// listen on a Unix socket; repeatable
+    #[argh(option, short = 'u', arg_name = "PATH")]
+    pub unix: Vec<String>,
+    /// mode of Unix sockets, octal (default 0666)
+    #[argh(option, arg_name = "MODE")]
+    pub socketmode: Option<String>,
+    /// how long a new triplet is deferred (default 300)
+    #[argh(option, arg_name = "SECONDS")]
+    pub delay: Option<String>,
+    /// how long after its first try a deferred mail may come back (default 2)
+    #[argh(option, arg_name = "DAYS|HOURSh")]
+    pub retry_window: Option<String>,
+    /// forget what has not been seen for so long (default 35)
+    #[argh(option, arg_name = "DAYS")]
+    pub max_age: Option<String>,
+    /// whitelist a client address after so many first passes; 0 for never (default 5)
+    #[argh(option, arg_name = "N")]
+    pub auto_whitelist_clients: Option<String>,
+    /// know a client by its network (default)
+    #[argh(switch)]
+    pub lookup_by_subnet: bool,
+    /// know a client by its whole address
+    #[argh(switch)]
+    pub lookup_by_host: bool,
+    /// length of an IPv4 network's prefix (default 24)
+    #[argh(option, arg_name = "BITS")]
+    pub ipv4cidr: Option<String>,
+    /// length of an IPv6 network's prefix (default 64)
+    #[argh(option, arg_name = "BITS")]
+    pub ipv6cidr: Option<String>,
+    /// what Postfix is told to do with mail that must wait (default DEFER_IF_PERMIT)
+    #[argh(option, arg_name = "ACTION")]
+    pub greylist_action: Option<String>,
+    /// what the client is told; %s is the seconds left, %r the recipient's domain
+    #[argh(option, arg_name = "TEXT")]
+    pub greylist_text: Option<String>,
+    /// header of delayed mail; %t is the delay, %v the version, %h the host, %d the date
+    #[argh(option, arg_name = "TEXT")]
+    pub x_greylist_header: Option<String>,
+    /// name of this host, for the header
+    #[argh(option, arg_name = "NAME")]
+    pub hostname: Option<String>,
+    /// most entries to remember (default 65536)
+    #[argh(option, arg_name = "N")]
+    pub max_entries: Option<String>,
+    /// most connections at a time (default 256)
+    #[argh(option, arg_name = "N")]
+    pub max_connections: Option<String>,
+    /// connections that the kernel keeps waiting (default 1024)
+    #[argh(option, arg_name = "N")]
+    pub listen_queue_size: Option<String>,
+    /// accepted, needs nothing: only keyed fingerprints are ever kept
+    #[argh(switch)]
+    pub privacy: bool,
+    /// accepted, without effect in this version
+    #[argh(option, arg_name = "PATH")]
+    pub dbdir: Option<String>,
+    /// accepted, without effect in this version; repeatable
+    #[argh(option, arg_name = "FILE")]
+    pub whitelist_clients: Vec<String>,
+    /// accepted, without effect in this version; repeatable
+    #[argh(option, arg_name = "FILE")]
+    pub whitelist_recipients: Vec<String>,
+    /// accepted, without effect in this version
+    #[argh(option, arg_name = "NAME")]
+    pub user: Option<String>,
+    /// accepted, without effect in this version
+    #[argh(option, arg_name = "NAME")]
+    pub group: Option<String>,
+    /// log more than one line a decision
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+    /// log no decisions
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+    /// for tests: take the request attribute policy_test_time as now; local listeners only
+    #[argh(switch)]
+    pub trust_test_time: bool,
+    /// print the version and exit
+    #[argh(switch)]
+    pub version: bool,
+}
+
+/// Ask a policy server as Postfix would, and print the action. Exit status: 0 passed, 3 deferred, 4 refused, 1 no answer.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "query", help_triggers("-h", "--help"))]
+pub struct Query {
+    /// whom to ask (default 127.0.0.1:10023)
+    #[argh(option, arg_name = "HOST:PORT|unix:PATH")]
+    pub server: Option<String>,
+    /// another attribute; repeatable
+    #[argh(option, arg_name = "NAME=VALUE")]
+    pub attribute: Vec<String>,
+    /// send requests from standard input as they are
+    #[argh(switch)]
+    pub stdin: bool,
+    /// address of the client (needed, unless --stdin)
+    #[argh(option, arg_name = "ADDRESS")]
+    pub client_address: Option<String>,
+    /// verified name of the client (default unknown)
+    #[argh(option, arg_name = "NAME")]
+    pub client_name: Option<String>,
+    /// envelope sender (default none, as in a bounce)
+    #[argh(option, arg_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// envelope recipient (needed, unless --stdin)
+    #[argh(option, arg_name = "ADDRESS")]
+    pub recipient: Option<String>,
+    /// kind of request (default smtpd_access_policy)
+    #[argh(option, arg_name = "NAME")]
+    pub request: Option<String>,
+    /// SMTP command that is asked about (default RCPT)
+    #[argh(option, arg_name = "STATE")]
+    pub protocol_state: Option<String>,
+    /// SMTP or ESMTP (default ESMTP)
+    #[argh(option, arg_name = "NAME")]
+    pub protocol_name: Option<String>,
+    /// port of the client
+    #[argh(option, arg_name = "PORT")]
+    pub client_port: Option<String>,
+    /// unverified name of the client (default that of --client-name)
+    #[argh(option, arg_name = "NAME")]
+    pub reverse_client_name: Option<String>,
+    /// address that the client has connected to
+    #[argh(option, arg_name = "ADDRESS")]
+    pub server_address: Option<String>,
+    /// port that the client has connected to
+    #[argh(option, arg_name = "PORT")]
+    pub server_port: Option<String>,
+    /// name in the client's HELO
+    #[argh(option, arg_name = "NAME")]
+    pub helo_name: Option<String>,
+    /// number of recipients, at DATA
+    #[argh(option, arg_name = "N")]
+    pub recipient_count: Option<String>,
+    /// queue id of the message
+    #[argh(option, arg_name = "ID")]
+    pub queue_id: Option<String>,
+    /// name of the message transaction
+    #[argh(option, arg_name = "ID")]
+    pub instance: Option<String>,
+    /// size of the message in bytes
+    #[argh(option, arg_name = "BYTES")]
+    pub size: Option<String>,
+    /// argument of ETRN
+    #[argh(option, arg_name = "DOMAIN")]
+    pub etrn_domain: Option<String>,
+    /// whether Postfix is under stress (yes or nothing)
+    #[argh(option, arg_name = "YES")]
+    pub stress: Option<String>,
+    /// how the client has logged in
+    #[argh(option, arg_name = "NAME")]
+    pub sasl_method: Option<String>,
+    /// as whom the client has logged in
+    #[argh(option, arg_name = "NAME")]
+    pub sasl_username: Option<String>,
+    /// argument of AUTH= in MAIL FROM
+    #[argh(option, arg_name = "NAME")]
+    pub sasl_sender: Option<String>,
+    /// subject of the client's certificate
+    #[argh(option, arg_name = "NAME")]
+    pub ccert_subject: Option<String>,
+    /// issuer of the client's certificate
+    #[argh(option, arg_name = "NAME")]
+    pub ccert_issuer: Option<String>,
+    /// fingerprint of the client's certificate
+    #[argh(option, arg_name = "HEX")]
+    pub ccert_fingerprint: Option<String>,
+    /// fingerprint of the certificate's public key
+    #[argh(option, arg_name = "HEX")]
+    pub ccert_pubkey_fingerprint: Option<String>,
+    /// version of TLS
+    #[argh(option, arg_name = "NAME")]
+    pub encryption_protocol: Option<String>,
+    /// cipher of TLS
+    #[argh(option, arg_name = "NAME")]
+    pub encryption_cipher: Option<String>,
+    /// length of the cipher's key
+    #[argh(option, arg_name = "BITS")]
+    pub encryption_keysize: Option<String>,
+    /// policy_context of the policy service
+    #[argh(option, arg_name = "TEXT")]
+    pub policy_context: Option<String>,
+    /// compatibility_level of Postfix
+    #[argh(option, arg_name = "LEVEL")]
+    pub compatibility_level: Option<String>,
+    /// mail_version of Postfix
+    #[argh(option, arg_name = "VERSION")]
+    pub mail_version: Option<String>,
+    /// server name in the TLS handshake
+    #[argh(option, arg_name = "NAME")]
+    pub tls_sni: Option<String>,
+}
+
+/// What the command line comes to.
+#[expect(clippy::large_enum_variant, reason = "as above")]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Something is to be done.
+    Run(Command),
+    /// Something is to be printed, and that is all.
+    Print(String),
+}
+
+/// Reads the words after the program's name.
+///
+/// # Errors
+///
+/// The command line is wrong.
+pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
+    let words = match words.first().map(String::as_str) {
+        Some("serve") => respell(&Serve::get_args_info(), words)?,
+        Some("query") => respell(&Query::get_args_info(), words)?,
+        _ => words,
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let greylet = match Greylet::from_args(&["greylet"], &words) {
+        Ok(greylet) => greylet,
+        Err(exit) if exit.status.is_ok() => return Ok(Parsed::Print(exit.output)),
+        Err(exit) => return Err(usage(&words, exit.output.trim_end())),
+    };
+    match greylet.command {
+        _ if greylet.version => Ok(print_version()),
+        Some(Command::Serve(Serve { version: true, .. })) => Ok(print_version()),
+        Some(command) => Ok(Parsed::Run(command)),
+        None => Err(usage(&words, "say what to do: serve or query")),
+    }
+}
+
+fn print_version() -> Parsed {
+    Parsed::Print(format!("greylet {}\n", env!("CARGO_PKG_VERSION")))
+}
+
+fn usage(words: &[&str], message: &str) -> Error {
+    let command = words
+        .first()
+        .filter(|word| ["serve", "query"].contains(word));
+    let command = command.map(|word| format!(" {word}")).unwrap_or_default();
+    Error::usage(format!(
+        "{message} (greylet{command} --help lists what there is)"
+    ))
+}
+
+/// An option as it stands on the command line.
+struct Given<'a> {
+    name: String,
+    value: Option<String>,
+    info: &'a argh::FlagInfo<'a>,
+}
+
+/// Writes a command's words as argh wants them: the value a word of its own, and no option twice that is not repeatable.
+fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<String>, Error> {
+    let mut words = words.into_iter();
+    let mut respelled: Vec<String> = words.next().into_iter().collect();
+    let mut given: Vec<Given<'_>> = Vec::new();
+    while let Some(word) = words.next() {
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (word.as_str(), None),
+        };
+        let Some(info) = command.flags.iter().find(|info| is_called(info, name)) else {
+            // Not ours to judge: argh says what it is.
+            respelled.push(word);
+            continue;
+        };
+        let takes_value = matches!(info.kind, FlagInfoKind::Option { .. });
+        if !takes_value && value.is_some() {
+            return Err(usage(&[command.name], &format!("{name} takes no value")));
+        }
+        let value = if info.long == "--auto-whitelist-clients" {
+            let next = words.as_slice().first();
+            let is_number =
+                |word: &&String| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+            let next_is_ours = value.is_none() && next.filter(is_number).is_some();
+            let value = if next_is_ours { words.next() } else { value };
+            Some(
+                value
+                    .filter(|value| !value.is_empty())
+                    .unwrap_or_else(|| "5".to_owned()),
+            )
+        } else if takes_value && value.is_none() {
+            words.next()
+        } else {
+            value
+        };
+        let name = name.to_owned();
+        if !matches!(info.optionality, Optionality::Repeating) {
+            given.retain(|earlier| earlier.info.long != info.long);
+        }
+        given.push(Given { name, value, info });
+    }
+    for option in given {
+        respelled.push(option.name);
+        respelled.extend(option.value);
+    }
+    Ok(respelled)
+}
+
+fn is_called(info: &argh::FlagInfo<'_>, name: &str) -> bool {
+    let short = name
+        .strip_prefix('-')
+        .and_then(|letter| letter.parse().ok());
+    name == info.long || short.is_some() && short == info.short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Parsed, Error> {
+        parse(line.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn served(line: &str) -> Serve {
+        match parsed(line) {
+            Ok(Parsed::Run(Command::Serve(serve))) => serve,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn wrong(line: &str) -> String {
+        let error = parsed(line).unwrap_err();
+        assert_eq!(error.status(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn spellings() {
+        let serve = served("serve --delay=60 --inet 1 -i 2 --inet=[::1]:3 -u=/a=b --quiet -v");
+        assert_eq!(serve.delay.as_deref(), Some("60"));
+        assert_eq!(serve.inet, ["1", "2", "[::1]:3"]);
+        assert_eq!(serve.unix, ["/a=b"]);
+        assert!(serve.quiet && serve.verbose);
+        assert_eq!(
+            served("serve --delay=1 --delay 2 --delay=3")
+                .delay
+                .as_deref(),
+            Some("3")
+        );
+        let serve = served("serve --greylist-text=a=b --x-greylist-header X-G:=c");
+        assert_eq!(serve.greylist_text.as_deref(), Some("a=b"));
+        assert_eq!(serve.x_greylist_header.as_deref(), Some("X-G:=c"));
+        let serve = served("serve --hostname -v --verbose --verbose");
+        assert_eq!(serve.hostname.as_deref(), Some("-v"));
+    }
+
+    #[test]
+    fn auto_whitelist_clients() {
+        for (line, value) in [
+            ("serve", None),
+            ("serve --auto-whitelist-clients", Some("5")),
+            ("serve --auto-whitelist-clients=", Some("5")),
+            ("serve --auto-whitelist-clients=0", Some("0")),
+            ("serve --auto-whitelist-clients 7", Some("7")),
+            ("serve --auto-whitelist-clients --quiet", Some("5")),
+            ("serve --auto-whitelist-clients=abc", Some("abc")),
+        ] {
+            assert_eq!(
+                served(line).auto_whitelist_clients.as_deref(),
+                value,
+                "{line}"
+            );
+        }
+        assert!(wrong("serve --auto-whitelist-clients abc").contains("abc"));
+    }
+
+    #[test]
+    fn wrong_command_lines() {
+        assert!(wrong("").contains("serve or query"));
+        assert!(wrong("sevre").contains("sevre"));
+        assert!(wrong("serve --dleay=3").contains("--dleay"));
+        assert!(wrong("serve --delay").contains("--delay"));
+        assert!(wrong("serve --quiet=yes").contains("--quiet takes no value"));
+        assert!(wrong("serve extra").contains("extra"));
+    }
+
+    #[test]
+    fn printed() {
+        let version = Parsed::Print(format!("greylet {}\n", env!("CARGO_PKG_VERSION")));
+        assert_eq!(parsed("--version"), Ok(version));
+        assert_eq!(parsed("serve --version --delay=x"), parsed("--version"));
+        for line in [
+            "--help",
+            "-h",
+            "help",
+            "serve --help",
+            "serve -h",
+            "query --help",
+        ] {
+            assert!(matches!(parsed(line), Ok(Parsed::Print(_))), "{line}");
+        }
+    }
+}

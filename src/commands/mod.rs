@@ -1,0 +1,61 @@
+//! The commands: from checked words to what they do.
+
+pub mod query;
+pub mod serve;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use log::LevelFilter;
+use simple_logger::SimpleLogger;
+
+use crate::cli::{self, Command, Parsed};
+use crate::daemon;
+use crate::error::Error;
+
+/// Does what a command line says, the program's name included.
+///
+/// # Errors
+///
+/// What ends the program, to be printed.
+pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
+    let words = words.skip(1).map(utf8).collect::<Result<_, _>>()?;
+    match cli::parse(words)? {
+        Parsed::Print(text) => {
+            print(&text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Parsed::Run(Command::Serve(options)) => {
+            daemon::serve(serve::settings(options)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Parsed::Run(Command::Query(options)) => {
+            log_to_stderr();
+            query::run(&options)
+        }
+    }
+}
+
+fn utf8(word: OsString) -> Result<String, Error> {
+    word.into_string().map_err(|word| {
+        Error::usage(format!(
+            "this argument is not UTF-8: {}",
+            word.to_string_lossy()
+        ))
+    })
+}
+
+/// Prints to standard output; unlike println, without a panic when nobody reads it.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::failure(format!("cannot write to standard output: {error}")))
+}
+
+fn log_to_stderr() {
+    let logger = SimpleLogger::new().with_level(LevelFilter::Warn);
+    // Fails only if there is a logger already, which then does as well.
+    let _ = logger.init();
+}

@@ -1,0 +1,277 @@
+//! `greylet query`: asks a policy server what Postfix would ask it.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::Query;
+use crate::commands::print;
+use crate::error::Error;
+
+const SERVER_DEFAULT: &str = "127.0.0.1:10023";
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// What an action means for the mail; the worst of several is the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Passed,
+    Deferred,
+    Refused,
+}
+
+impl Outcome {
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Outcome::Passed => ExitCode::SUCCESS,
+            Outcome::Deferred => ExitCode::from(3),
+            Outcome::Refused => ExitCode::from(4),
+        }
+    }
+}
+
+/// Asks, and prints each answer's action.
+///
+/// # Errors
+///
+/// The command line is wrong, or there is no answer.
+pub fn run(options: &Query) -> Result<ExitCode, Error> {
+    let requests = if options.stdin {
+        read_requests()?
+    } else {
+        vec![request(options)?]
+    };
+    let server = options.server.as_deref().unwrap_or(SERVER_DEFAULT);
+    let no_answer = |error: io::Error| Error::failure(format!("no answer from {server}: {error}"));
+    let mut connection = Connection::to(server)?;
+    let mut worst = Outcome::Passed;
+    for request in requests {
+        connection.out.write_all(&request).map_err(no_answer)?;
+        let action = connection.read_action().map_err(no_answer)?;
+        print(&format!("{action}\n"))?;
+        worst = worst.max(outcome(&action));
+    }
+    Ok(worst.exit_code())
+}
+
+/// The request that Postfix would send, with the attributes in its order.
+fn request(options: &Query) -> Result<Vec<u8>, Error> {
+    let needed = |value: &Option<String>, name| {
+        value.clone().ok_or_else(|| {
+            Error::usage(format!(
+                "--{name} is needed (or --stdin with whole requests)"
+            ))
+        })
+    };
+    let client_address = needed(&options.client_address, "client-address")?;
+    let recipient = needed(&options.recipient, "recipient")?;
+    let or =
+        |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
+    let client_name = or(&options.client_name, "unknown");
+    let reverse_client_name = or(&options.reverse_client_name, &client_name);
+    let mut attributes = vec![
+        ("request", or(&options.request, "smtpd_access_policy")),
+        ("protocol_state", or(&options.protocol_state, "RCPT")),
+        ("protocol_name", or(&options.protocol_name, "ESMTP")),
+        ("client_address", client_address),
+        ("client_name", client_name),
+        ("client_port", or(&options.client_port, "")),
+        ("reverse_client_name", reverse_client_name),
+        ("server_address", or(&options.server_address, "")),
+        ("server_port", or(&options.server_port, "")),
+        ("helo_name", or(&options.helo_name, "")),
+        ("sender", or(&options.sender, "")),
+        ("recipient", recipient),
+        ("recipient_count", or(&options.recipient_count, "0")),
+        ("queue_id", or(&options.queue_id, "")),
+        ("instance", or(&options.instance, "")),
+        ("size", or(&options.size, "0")),
+        ("etrn_domain", or(&options.etrn_domain, "")),
+        ("stress", or(&options.stress, "")),
+        ("sasl_method", or(&options.sasl_method, "")),
+        ("sasl_username", or(&options.sasl_username, "")),
+        ("sasl_sender", or(&options.sasl_sender, "")),
+        ("ccert_subject", or(&options.ccert_subject, "")),
+        ("ccert_issuer", or(&options.ccert_issuer, "")),
+        ("ccert_fingerprint", or(&options.ccert_fingerprint, "")),
+        (
+            "ccert_pubkey_fingerprint",
+            or(&options.ccert_pubkey_fingerprint, ""),
+        ),
+        ("encryption_protocol", or(&options.encryption_protocol, "")),
+        ("encryption_cipher", or(&options.encryption_cipher, "")),
+        ("encryption_keysize", or(&options.encryption_keysize, "0")),
+    ];
+    // Newer versions of Postfix send these; an older one is imitated by leaving them out.
+    for (name, value) in [
+        ("tls_sni", &options.tls_sni),
+        ("policy_context", &options.policy_context),
+        ("compatibility_level", &options.compatibility_level),
+        ("mail_version", &options.mail_version),
+    ] {
+        attributes.extend(value.clone().map(|value| (name, value)));
+    }
+    for attribute in &options.attribute {
+        let (name, value) = attribute
+            .split_once('=')
+            .ok_or_else(|| Error::usage(format!("--attribute={attribute}: write NAME=VALUE")))?;
+        attributes.push((name, value.to_owned()));
+    }
+    let mut request = Vec::new();
+    for (name, value) in attributes {
+        if name.is_empty() || name.contains(['\n', '\0']) || value.contains(['\n', '\0']) {
+            return Err(Error::usage(format!(
+                "the attribute {name:?}: names are not empty, and there are no line ends in the protocol"
+            )));
+        }
+        request.extend_from_slice(format!("{name}={value}\n").as_bytes());
+    }
+    request.push(b'\n');
+    Ok(request)
+}
+
+/// Requests from standard input; the last one may lack its blank line.
+fn read_requests() -> Result<Vec<Vec<u8>>, Error> {
+    let failed = |error| Error::failure(format!("cannot read standard input: {error}"));
+    let mut requests = Vec::new();
+    let mut request = Vec::new();
+    for line in io::stdin().lock().split(b'\n') {
+        let line = line.map_err(failed)?;
+        let is_blank = line.is_empty() || line == b"\r";
+        if is_blank && request.is_empty() {
+            continue;
+        }
+        request.extend_from_slice(&line);
+        request.push(b'\n');
+        if is_blank {
+            requests.push(std::mem::take(&mut request));
+        }
+    }
+    if !request.is_empty() {
+        request.push(b'\n');
+        requests.push(request);
+    }
+    if requests.is_empty() {
+        return Err(Error::failure("there is no request on standard input"));
+    }
+    Ok(requests)
+}
+
+struct Connection {
+    out: Box<dyn Write>,
+    answers: BufReader<Box<dyn Read>>,
+}
+
+impl Connection {
+    fn to(server: &str) -> Result<Connection, Error> {
+        let connected = match server.strip_prefix("unix:") {
+            Some(path) => Connection::to_unix(path),
+            None => Connection::to_inet(server),
+        };
+        connected.map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                    "; is the server running? Name another with --server"
+                }
+                io::ErrorKind::InvalidInput => "; write HOST:PORT or unix:PATH",
+                _ => "",
+            };
+            Error::failure(format!("cannot connect to {server}: {error}{advice}"))
+        })
+    }
+
+    fn to_inet(server: &str) -> io::Result<Connection> {
+        let stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let out = stream.try_clone()?;
+        Ok(Connection {
+            out: Box::new(out),
+            answers: BufReader::new(Box::new(stream)),
+        })
+    }
+
+    fn to_unix(path: &str) -> io::Result<Connection> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let out = stream.try_clone()?;
+        Ok(Connection {
+            out: Box::new(out),
+            answers: BufReader::new(Box::new(stream)),
+        })
+    }
+
+    /// Reads one answer: lines up to a blank one, of which the first `action=` counts.
+    fn read_action(&mut self) -> io::Result<String> {
+        let mut answer = Read::take(&mut self.answers, ANSWER_BYTES_MAX);
+        let mut action = None;
+        loop {
+            let mut line = Vec::new();
+            if answer.read_until(b'\n', &mut line)? == 0 {
+                return Err(io::Error::other("the connection was closed"));
+            }
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            if line.is_empty() {
+                return action.ok_or_else(|| io::Error::other("an answer without an action"));
+            }
+            match line.strip_prefix("action=") {
+                Some(text) if action.is_none() => action = Some(text.to_owned()),
+                Some(_) => {
+                    log::warn!("the answer has a second action, which Postfix ignores: {line}")
+                }
+                None => log::warn!("the answer has a line that Postfix ignores: {line}"),
+            }
+        }
+    }
+}
+
+/// What Postfix makes of an action (access(5)).
+fn outcome(action: &str) -> Outcome {
+    let verb = action
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_ascii_uppercase();
+    let is_code = verb.len() == 3 && verb.bytes().all(|byte| byte.is_ascii_digit());
+    match verb.as_str() {
+        // An action of nothing but digits permits.
+        _ if action.bytes().all(|byte| byte.is_ascii_digit()) => Outcome::Passed,
+        "DUNNO" | "OK" | "PERMIT" | "PREPEND" | "WARN" | "INFO" | "HOLD" | "FILTER" | "BCC"
+        | "REDIRECT" | "DISCARD" | "DEFER_IF_REJECT" => Outcome::Passed,
+        "DEFER" | "DEFER_IF_PERMIT" => Outcome::Deferred,
+        _ if is_code && verb.starts_with('4') => Outcome::Deferred,
+        _ => Outcome::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes() {
+        for (action, expected) in [
+            ("DUNNO", Outcome::Passed),
+            ("dunno", Outcome::Passed),
+            ("PREPEND X-G: y", Outcome::Passed),
+            ("", Outcome::Passed),
+            ("450", Outcome::Passed),
+            ("450 later", Outcome::Deferred),
+            ("DEFER_IF_PERMIT 4.2.0 later", Outcome::Deferred),
+            ("defer", Outcome::Deferred),
+            ("REJECT", Outcome::Refused),
+            ("550 no", Outcome::Refused),
+            ("FOO", Outcome::Refused),
+        ] {
+            assert_eq!(outcome(action), expected, "{action}");
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! serve's options to settings: every value is checked here, and a wrong one is named with what would be right.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use log::LevelFilter;
+use nix::sys::socket::Backlog;
+
+use crate::cli::Serve;
+use crate::daemon::{Endpoint, Settings};
+use crate::engine::Policy;
+use crate::engine::greylist::Rules;
+use crate::engine::identity::Lookup;
+use crate::engine::limits::{
+    ACTION_BYTES_MAX, ENTRIES_DEFAULT, ENTRIES_MAX, ENTRIES_MIN, TEXT_BYTES_MAX,
+};
+use crate::engine::reply::Texts;
+use crate::engine::time::Seconds;
+use crate::error::Error;
+
+const PORT_DEFAULT: u16 = 10_023;
+const CONNECTIONS_DEFAULT: u32 = 256;
+const CONNECTIONS_MAX: u32 = 65_536;
+const LISTEN_QUEUE_DEFAULT: u32 = 1_024;
+const MAX_AGE_DAYS_MAX: u32 = 3_650;
+const GREYLIST_TEXT: &str = "Greylisted, see https://www.rfc-editor.org/rfc/rfc6647";
+const X_GREYLIST_HEADER: &str = "X-Greylist: delayed %t seconds by greylet-%v at %h; %d";
+
+/// Checks the options.
+///
+/// # Errors
+///
+/// The first option that is wrong.
+pub fn settings(options: Serve) -> Result<Settings, Error> {
+    let mut warnings = ineffective(&options);
+    let endpoints = endpoints(&options)?;
+    if options.trust_test_time {
+        refuse_remote_test_time(&endpoints)?;
+        warnings.push(
+            "--trust-test-time: whoever can connect decides what time it is; for tests only".into(),
+        );
+    }
+    for endpoint in endpoints.iter().filter(|endpoint| !endpoint.is_local()) {
+        warnings.push(format!(
+            "{endpoint} is not only for this machine: whoever can connect can ask, and can fill the table; see to it that a firewall lets only your mail servers in"
+        ));
+    }
+    let texts = texts(&options, &mut warnings)?;
+    Ok(Settings {
+        endpoints,
+        socket_mode: socket_mode(options.socketmode.as_deref())?,
+        listen_queue: listen_queue(options.listen_queue_size.as_deref())?,
+        connections_max: number(
+            "--max-connections",
+            options.max_connections.as_deref(),
+            1..=CONNECTIONS_MAX,
+            "connections",
+        )?
+        .unwrap_or(CONNECTIONS_DEFAULT) as usize,
+        entries_max: number(
+            "--max-entries",
+            options.max_entries.as_deref(),
+            ENTRIES_MIN..=ENTRIES_MAX,
+            "entries",
+        )?
+        .unwrap_or(ENTRIES_DEFAULT),
+        policy: Policy {
+            lookup: lookup(&options)?,
+            rules: rules(&options)?,
+        },
+        texts,
+        verbosity: match (options.quiet, options.verbose) {
+            (_, true) => LevelFilter::Trace,
+            (true, false) => LevelFilter::Info,
+            (false, false) => LevelFilter::Debug,
+        },
+        trust_test_time: options.trust_test_time,
+        warnings,
+    })
+}
+
+/// Options that are taken, so that a Postgrey line works, but do nothing yet.
+fn ineffective(options: &Serve) -> Vec<String> {
+    let given = [
+        (
+            "--dbdir",
+            options.dbdir.is_some(),
+            "what is remembered is lost when greylet stops",
+        ),
+        (
+            "--whitelist-clients",
+            !options.whitelist_clients.is_empty(),
+            "the list is not read",
+        ),
+        (
+            "--whitelist-recipients",
+            !options.whitelist_recipients.is_empty(),
+            "the list is not read",
+        ),
+        (
+            "--user",
+            options.user.is_some(),
+            "greylet runs as the user who has started it",
+        ),
+        (
+            "--group",
+            options.group.is_some(),
+            "greylet runs in the group of the user who has started it",
+        ),
+    ];
+    given
+        .into_iter()
+        .filter(|(_, is_given, _)| *is_given)
+        .map(|(name, _, so)| format!("{name} does nothing in this version: {so}"))
+        .collect()
+}
+
+fn endpoints(options: &Serve) -> Result<Vec<Endpoint>, Error> {
+    let mut endpoints = Vec::new();
+    for inet in &options.inet {
+        endpoints.extend(inet_endpoints(inet)?);
+    }
+    for path in &options.unix {
+        if path.is_empty() {
+            return Err(Error::usage("--unix: the path is empty"));
+        }
+        endpoints.push(Endpoint::Unix(PathBuf::from(path)));
+    }
+    if endpoints.is_empty() {
+        endpoints.push(Endpoint::Inet((Ipv4Addr::LOCALHOST, PORT_DEFAULT).into()));
+    }
+    Ok(endpoints)
+}
+
+/// `[HOST:]PORT`, HOST an address, `[ADDRESS]`, `localhost` or `*`.
+fn inet_endpoints(inet: &str) -> Result<Vec<Endpoint>, Error> {
+    let wrong = |why: &dyn Display| {
+        Error::usage(format!(
+            "--inet={inet}: {why}; write PORT, ADDRESS:PORT, [IPV6-ADDRESS]:PORT, localhost:PORT or *:PORT"
+        ))
+    };
+    let (host, port) = inet.rsplit_once(':').unwrap_or(("localhost", inet));
+    let port: u16 = match port.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => port
+            .parse()
+            .map_err(|_| wrong(&"the port is not from 0 to 65535"))?,
+        false => return Err(wrong(&"the port is not a number")),
+    };
+    let addresses: Vec<IpAddr> = match host {
+        "localhost" => vec![Ipv4Addr::LOCALHOST.into()],
+        "*" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        _ => {
+            let in_brackets = host
+                .strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'));
+            let address = match in_brackets {
+                Some(host) => host.parse().map(IpAddr::V6).ok(),
+                None => host.parse().map(IpAddr::V4).ok(),
+            };
+            let is_bare_ipv6 = inet.parse::<Ipv6Addr>().is_ok() || host.parse::<Ipv6Addr>().is_ok();
+            vec![address.ok_or_else(|| match is_bare_ipv6 {
+                true => wrong(&"an IPv6 address stands in brackets"),
+                false => wrong(&"the host is not an IP address (names are not looked up)"),
+            })?]
+        }
+    };
+    Ok(addresses
+        .into_iter()
+        .map(|address| Endpoint::Inet(SocketAddr::new(address, port)))
+        .collect())
+}
+
+fn refuse_remote_test_time(endpoints: &[Endpoint]) -> Result<(), Error> {
+    match endpoints.iter().find(|endpoint| !endpoint.is_local()) {
+        None => Ok(()),
+        Some(endpoint) => Err(Error::usage(format!(
+            "--trust-test-time: {endpoint} is not only for this machine, and strangers must not set the time; listen on 127.0.0.1, [::1] or a Unix socket"
+        ))),
+    }
+}
+
+fn socket_mode(mode: Option<&str>) -> Result<u32, Error> {
+    let Some(mode) = mode else {
+        return Ok(0o666);
+    };
+    let digits = mode.strip_prefix("0o").unwrap_or(mode);
+    u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| {
+            Error::usage(format!(
+                "--socketmode={mode}: not an octal mode from 0 to 0777, as 0660"
+            ))
+        })
+}
+
+fn listen_queue(size: Option<&str>) -> Result<Backlog, Error> {
+    let longest = i32::from(Backlog::MAXCONN) as u32;
+    let size = number("--listen-queue-size", size, 1..=longest, "connections")?
+        .unwrap_or(LISTEN_QUEUE_DEFAULT);
+    // Cannot fail: the number is within the bounds that `new` checks.
+    Ok(Backlog::new(size as i32).unwrap_or(Backlog::MAXCONN))
+}
+
+fn lookup(options: &Serve) -> Result<Lookup, Error> {
+    let ipv4_prefix_bits = prefix_bits("--ipv4cidr", options.ipv4cidr.as_deref(), 32)?;
+    let ipv6_prefix_bits = prefix_bits("--ipv6cidr", options.ipv6cidr.as_deref(), 128)?;
+    let subnet = Lookup::Subnet {
+        ipv4_prefix_bits: ipv4_prefix_bits.unwrap_or(24),
+        ipv6_prefix_bits: ipv6_prefix_bits.unwrap_or(64),
+    };
+    // As in Postgrey, --lookup-by-host wins.
+    Ok(if options.lookup_by_host {
+        Lookup::Host
+    } else {
+        subnet
+    })
+}
+
+fn prefix_bits(name: &str, value: Option<&str>, longest: u32) -> Result<Option<u8>, Error> {
+    Ok(number(name, value, 1..=longest, "bits")?.map(|bits| bits as u8))
+}
+
+fn rules(options: &Serve) -> Result<Rules, Error> {
+    let default = Rules::default();
+    let day = Seconds::DAY.get();
+    let delay = number("--delay", options.delay.as_deref(), 1..=day, "seconds")?
+        .map_or(default.delay, Seconds::new);
+    let retry_window =
+        retry_window(options.retry_window.as_deref())?.unwrap_or(default.retry_window);
+    if retry_window <= delay {
+        return Err(Error::usage(format!(
+            "--retry-window of {retry_window} seconds and --delay of {delay}: a retry could never be in time; the window must be longer than the delay"
+        )));
+    }
+    let max_age = number(
+        "--max-age",
+        options.max_age.as_deref(),
+        1..=MAX_AGE_DAYS_MAX,
+        "days",
+    )?;
+    let auto_whitelist_clients = number(
+        "--auto-whitelist-clients",
+        options.auto_whitelist_clients.as_deref(),
+        0..=u32::from(u16::MAX),
+        "first passes",
+    )?;
+    Ok(Rules {
+        delay,
+        retry_window,
+        max_age: max_age.map_or(default.max_age, |days| Seconds::new(days * day)),
+        auto_whitelist_clients: auto_whitelist_clients
+            .map_or(default.auto_whitelist_clients, |count| count as u16),
+    })
+}
+
+/// Days, or hours with an `h`.
+fn retry_window(value: Option<&str>) -> Result<Option<Seconds>, Error> {
+    const DAYS_MAX: u32 = 365;
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let in_hours = value.strip_suffix(['h', 'H']);
+    let (digits, unit, most) = match in_hours {
+        Some(hours) => (hours, Seconds::HOUR, DAYS_MAX * 24),
+        None => (value, Seconds::DAY, DAYS_MAX),
+    };
+    let count = whole_number(digits).filter(|count| (1..=most).contains(count)).ok_or_else(|| {
+        Error::usage(format!(
+            "--retry-window={value}: not a number of days, or of hours with an h, from 1 to {DAYS_MAX} days"
+        ))
+    })?;
+    Ok(Some(Seconds::new(count * unit.get())))
+}
+
+fn texts(options: &Serve, warnings: &mut Vec<String>) -> Result<Texts, Error> {
+    let given = |option: &Option<String>, default: &str| {
+        option.clone().unwrap_or_else(|| default.to_owned())
+    };
+    let greylist_action = given(&options.greylist_action, "DEFER_IF_PERMIT");
+    check_text("--greylist-action", &greylist_action, ACTION_BYTES_MAX)?;
+    if !defers(&greylist_action) {
+        warnings.push(format!(
+            "--greylist-action={greylist_action}: this is not a deferral (DEFER_IF_PERMIT, DEFER, 450, 451 ...); Postfix may lose or let in what should wait"
+        ));
+    }
+    let greylist_text = given(&options.greylist_text, GREYLIST_TEXT);
+    check_text("--greylist-text", &greylist_text, TEXT_BYTES_MAX)?;
+    let x_greylist_header = given(&options.x_greylist_header, X_GREYLIST_HEADER);
+    check_text("--x-greylist-header", &x_greylist_header, TEXT_BYTES_MAX)?;
+    if !begins_with_header_name(&x_greylist_header) {
+        return Err(Error::usage(format!(
+            "--x-greylist-header={x_greylist_header}: Postfix takes only `Name: text`"
+        )));
+    }
+    let hostname = match &options.hostname {
+        Some(hostname) => hostname.clone(),
+        None => nix::unistd::gethostname().map_or_else(
+            |_| "localhost".into(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
+    };
+    check_text("--hostname", &hostname, TEXT_BYTES_MAX)?;
+    Ok(Texts {
+        greylist_action,
+        greylist_text,
+        x_greylist_header,
+        hostname,
+    })
+}
+
+fn check_text(name: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
+    let why = if text.trim().is_empty() {
+        "it is empty".to_owned()
+    } else if text.len() > bytes_max {
+        format!("it has {} bytes, and {bytes_max} are the most", text.len())
+    } else if text.contains(char::is_control) {
+        "it contains a control character".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::usage(format!("{name}: {why}")))
+}
+
+/// Whether an action makes the client try again.
+fn defers(action: &str) -> bool {
+    let verb = action.split_whitespace().next().unwrap_or_default();
+    let is_code =
+        verb.len() == 3 && verb.starts_with('4') && verb.bytes().all(|byte| byte.is_ascii_digit());
+    is_code
+        || ["DEFER", "DEFER_IF_PERMIT"]
+            .iter()
+            .any(|word| verb.eq_ignore_ascii_case(word))
+}
+
+/// RFC 5322: a header's name is of printable ASCII without blanks and colons.
+fn begins_with_header_name(header: &str) -> bool {
+    header.split_once(':').is_some_and(|(name, _)| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+    })
+}
+
+/// An option's number, if it is given.
+fn number(
+    name: &str,
+    value: Option<&str>,
+    range: RangeInclusive<u32>,
+    unit: &str,
+) -> Result<Option<u32>, Error> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    match whole_number(value).filter(|number| range.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => Err(Error::usage(format!(
+            "{name}={value}: not a whole number of {unit} from {} to {}",
+            range.start(),
+            range.end()
+        ))),
+    }
+}
+
+/// Digits and nothing else.
+fn whole_number(digits: &str) -> Option<u32> {
+    let is_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_digits.then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Command, Parsed, parse};
+
+    fn settled(words: &[&str]) -> Result<Settings, Error> {
+        let words = std::iter::once("serve")
+            .chain(words.iter().copied())
+            .map(str::to_owned);
+        match parse(words.collect())? {
+            Parsed::Run(Command::Serve(options)) => settings(options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn listening(words: &[&str]) -> Vec<String> {
+        settled(words)
+            .unwrap()
+            .endpoints
+            .iter()
+            .map(Endpoint::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = settled(&[]).unwrap();
+        assert_eq!(
+            settings.endpoints,
+            [Endpoint::Inet(([127, 0, 0, 1], 10_023).into())]
+        );
+        assert_eq!(settings.socket_mode, 0o666);
+        assert_eq!(
+            (settings.entries_max, settings.connections_max),
+            (65_536, 256)
+        );
+        assert_eq!(settings.policy, Policy::default());
+        assert_eq!(settings.verbosity, LevelFilter::Debug);
+        assert!(settings.warnings.is_empty() && !settings.trust_test_time);
+    }
+
+    #[test]
+    fn where_to_listen() {
+        assert_eq!(listening(&["--inet=10023"]), ["127.0.0.1:10023"]);
+        assert_eq!(listening(&["--inet=localhost:1"]), ["127.0.0.1:1"]);
+        assert_eq!(
+            listening(&["--inet=[::1]:2", "--unix=/a b"]),
+            ["[::1]:2", "unix:/a b"]
+        );
+        assert_eq!(listening(&["--inet=*:3"]), ["0.0.0.0:3", "[::]:3"]);
+    }
+
+    #[test]
+    fn rules() {
+        let words = [
+            "--delay=60",
+            "--retry-window=5h",
+            "--max-age=7",
+            "--auto-whitelist-clients=0",
+        ];
+        let policy = settled(&words).unwrap().policy;
+        let day = Seconds::DAY.get();
+        assert_eq!(
+            policy.rules,
+            Rules {
+                delay: Seconds::new(60),
+                retry_window: Seconds::new(5 * 3_600),
+                max_age: Seconds::new(7 * day),
+                auto_whitelist_clients: 0,
+            }
+        );
+        let lookup = |words: &[&str]| settled(words).unwrap().policy.lookup;
+        let prefixes = Lookup::Subnet {
+            ipv4_prefix_bits: 16,
+            ipv6_prefix_bits: 48,
+        };
+        assert_eq!(
+            lookup(&["--ipv4cidr=16", "--ipv6cidr=48", "--lookup-by-subnet"]),
+            prefixes
+        );
+        assert_eq!(
+            lookup(&["--lookup-by-host", "--lookup-by-subnet"]),
+            Lookup::Host
+        );
+    }
+
+    #[test]
+    fn wrong_values() {
+        let long_text = format!("--greylist-text={}", "x".repeat(401));
+        for (words, said) in [
+            (
+                vec!["--delay=0"],
+                "--delay=0: not a whole number of seconds from 1 to 86400",
+            ),
+            (vec!["--delay=-5"], "--delay=-5"),
+            (vec!["--delay=5m"], "--delay=5m"),
+            (vec!["--delay=86401"], "--delay=86401"),
+            (vec!["--delay="], "--delay="),
+            (vec!["--delay=+5"], "--delay=+5"),
+            (
+                vec!["--delay=3600", "--retry-window=1h"],
+                "longer than the delay",
+            ),
+            (vec!["--retry-window=0"], "--retry-window=0"),
+            (vec!["--retry-window=h"], "--retry-window=h"),
+            (vec!["--retry-window=9999999999"], "--retry-window"),
+            (vec!["--max-age=0"], "--max-age=0"),
+            (vec!["--max-age=4000"], "from 1 to 3650"),
+            (
+                vec!["--auto-whitelist-clients=abc"],
+                "--auto-whitelist-clients=abc",
+            ),
+            (vec!["--ipv4cidr=0"], "--ipv4cidr=0"),
+            (vec!["--ipv4cidr=33"], "--ipv4cidr=33"),
+            (vec!["--ipv6cidr=129"], "--ipv6cidr=129"),
+            (vec!["--max-entries=63"], "from 64 to 262144"),
+            (vec!["--max-entries=262145"], "from 64 to 262144"),
+            (vec!["--max-connections=0"], "--max-connections=0"),
+            (vec!["--listen-queue-size=0"], "--listen-queue-size=0"),
+            (vec!["--socketmode=888"], "--socketmode=888"),
+            (vec!["--socketmode=1777"], "--socketmode=1777"),
+            (vec!["--inet=x"], "not a number"),
+            (vec!["--inet="], "--inet="),
+            (vec!["--inet=70000"], "0 to 65535"),
+            (vec!["--inet=mail.example:25"], "names are not looked up"),
+            (vec!["--inet=::1:10023"], "in brackets"),
+            (vec!["--inet=[127.0.0.1]:1"], "not an IP address"),
+            (vec!["--unix="], "--unix"),
+            (vec!["--greylist-text="], "--greylist-text: it is empty"),
+            (vec![long_text.as_str()], "it has 401 bytes"),
+            (vec!["--greylist-text=a\nb"], "control character"),
+            (
+                vec!["--greylist-action= "],
+                "--greylist-action: it is empty",
+            ),
+            (vec!["--x-greylist-header=delayed"], "Name: text"),
+            (vec!["--x-greylist-header=X G: y"], "Name: text"),
+            (
+                vec!["--trust-test-time", "--inet=*:10023"],
+                "--trust-test-time",
+            ),
+            (
+                vec!["--trust-test-time", "--inet=192.0.2.1:1"],
+                "192.0.2.1:1",
+            ),
+        ] {
+            let error = settled(&words).unwrap_err();
+            assert_eq!(error.status(), 2, "{words:?}");
+            assert!(error.to_string().contains(said), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn warnings() {
+        for (word, said) in [
+            ("--dbdir=/x", "--dbdir does nothing in this version"),
+            ("--whitelist-clients=/x", "--whitelist-clients"),
+            ("--whitelist-recipients=/x", "--whitelist-recipients"),
+            ("--user=x", "--user"),
+            ("--group=x", "--group"),
+            ("--inet=0.0.0.0:1", "0.0.0.0:1 is not only for this machine"),
+            ("--trust-test-time", "for tests only"),
+            ("--greylist-action=REJECT", "not a deferral"),
+            ("--greylist-action=550", "not a deferral"),
+        ] {
+            let warnings = settled(&[word]).unwrap().warnings;
+            assert!(
+                warnings.iter().any(|warning| warning.contains(said)),
+                "{word}: {warnings:?}"
+            );
+        }
+        for word in [
+            "--greylist-action=451",
+            "--greylist-action=defer",
+            "--privacy",
+        ] {
+            assert_eq!(
+                settled(&[word]).unwrap().warnings,
+                [] as [&str; 0],
+                "{word}"
+            );
+        }
+    }
+}

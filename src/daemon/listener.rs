@@ -1,0 +1,239 @@
+//! Listening sockets, and taking connections from them.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen,
+    setsockopt, socket, sockopt,
+};
+use smol::Async;
+
+use crate::error::Error;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port; an IPv6 address does not take IPv4 connections too.
+    Inet(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Whether only this machine can connect to it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Endpoint::Inet(address) => address.ip().to_canonical().is_loopback(),
+            Endpoint::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Inet(address) => address.fmt(f),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A listening socket.
+pub(super) struct Listener {
+    socket: Socket,
+    endpoint: Endpoint,
+    _file: Option<SocketFile>,
+}
+
+enum Socket {
+    Inet(Async<TcpListener>),
+    Unix(Async<UnixListener>),
+}
+
+/// The file of a Unix socket, removed when this is dropped, if it is still ours.
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Listener {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or cannot be had by us; the message says what to do.
+    pub(super) fn bind(
+        endpoint: &Endpoint,
+        socket_mode: u32,
+        backlog: Backlog,
+    ) -> Result<Listener, Error> {
+        match endpoint {
+            Endpoint::Inet(address) => bind_inet(*address, backlog)
+                .map_err(|error| Error::failure(explain_inet(*address, &error))),
+            Endpoint::Unix(path) => bind_unix(path, socket_mode, backlog),
+        }
+    }
+
+    /// The address that it really listens on, as `--inet` and `--unix` have it.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Waits until somebody wants to connect.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match &self.socket {
+            Socket::Inet(listener) => listener.readable().await,
+            Socket::Unix(listener) => listener.readable().await,
+        }
+    }
+
+    /// Takes a connection if somebody is waiting.
+    pub(super) fn accept(&self) -> io::Result<OwnedFd> {
+        match &self.socket {
+            Socket::Inet(listener) => {
+                let (stream, _) = listener.get_ref().accept()?;
+                // One answer is one write; nothing is gained by waiting for more.
+                stream.set_nodelay(true)?;
+                Ok(stream.into())
+            }
+            Socket::Unix(listener) => Ok(listener.get_ref().accept()?.0.into()),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
+        if is_ours {
+            // Nothing depends on it: the next start replaces what is left behind.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn bind_inet(address: SocketAddr, backlog: Backlog) -> io::Result<Listener> {
+    let family = if address.is_ipv6() {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
+    };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&fd, backlog)?;
+    let listener = TcpListener::from(fd);
+    let endpoint = Endpoint::Inet(listener.local_addr()?);
+    Ok(Listener {
+        socket: Socket::Inet(Async::new(listener)?),
+        endpoint,
+        _file: None,
+    })
+}
+
+fn explain_inet(address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse if address.port() == 10_023 => {
+            "; Postgrey uses this port by default: is it still running? (systemctl stop postgrey), or choose another with --inet"
+        }
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or choose another port with --inet"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 are for root: choose another with --inet"
+        }
+        _ => "",
+    };
+    format!("cannot listen on {address}: {error}{advice}")
+}
+
+fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener, Error> {
+    let failed = |what: &str, error: &dyn fmt::Display| {
+        Error::failure(format!("cannot {what} unix:{}: {error}", path.display()))
+    };
+    remove_stale(path)?;
+    let address = UnixAddr::new(path).map_err(|error| match error {
+        Errno::ENAMETOOLONG => failed("listen on", &"the path is longer than 107 bytes"),
+        error => failed("listen on", &error),
+    })?;
+    let bound = || -> nix::Result<OwnedFd> {
+        let fd = socket(
+            AddressFamily::Unix,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
+        bind(fd.as_raw_fd(), &address)?;
+        Ok(fd)
+    };
+    let fd = bound().map_err(|error| {
+        let advice = match error {
+            Errno::ENOENT => "; make the folder first",
+            Errno::EACCES => "; this user may not write in the folder",
+            _ => "",
+        };
+        failed("listen on", &format_args!("{error}{advice}"))
+    })?;
+    let file = fs::symlink_metadata(path).map_err(|error| failed("find", &error))?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        device: file.dev(),
+        inode: file.ino(),
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(socket_mode))
+        .map_err(|error| failed("set the mode of", &error))?;
+    listen(&fd.as_fd(), backlog).map_err(|error| failed("listen on", &error))?;
+    let listener =
+        Async::new(UnixListener::from(fd)).map_err(|error| failed("listen on", &error))?;
+    let endpoint = Endpoint::Unix(path.to_owned());
+    Ok(Listener {
+        socket: Socket::Unix(listener),
+        endpoint,
+        _file: Some(file),
+    })
+}
+
+/// Removes the socket of a process that is gone, and nothing else.
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    let name = || OsStr::to_string_lossy(path.as_os_str());
+    let Ok(file) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !file.file_type().is_socket() {
+        let name = name();
+        return Err(Error::failure(format!(
+            "cannot listen on unix:{name}: there is a file of this name that is not a socket: remove it, or choose another path with --unix"
+        )));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(Error::failure(format!(
+            "cannot listen on unix:{}: another process listens there: stop it, or choose another path with --unix",
+            name()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|error| {
+                Error::failure(format!(
+                    "cannot remove the stale socket {}: {error}",
+                    name()
+                ))
+            }),
+        Err(error) => Err(Error::failure(format!(
+            "cannot find out whether a process listens on unix:{}: {error}",
+            name()
+        ))),
+    }
+}

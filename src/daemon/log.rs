@@ -1,0 +1,283 @@
+//! serve's log: lines are kept in memory and written when the reader can take them, so that a slow, stuck or vanished
+//! reader never holds up mail. What finds no room is dropped, and counted.
+//!
+//! Errors and warnings go to stderr, the rest to stdout, because procd and others take a stream for a severity. Lines have no timestamps
+//! and no name, which procd and journald add; to the journal they carry its severity prefix. The levels are Postgrey's: error and warn always, info (what
+//! is worth knowing, as "whitelisted:") even with --quiet, debug (one line a decision) by default, trace with --verbose.
+
+use std::fmt::Write;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use heapless::Vec;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use smol::Timer;
+
+/// Room for lines that have not been written, on each stream.
+const BUFFER_BYTES: usize = 65_536;
+
+/// What poll(2) promises for a pipe: this much can be written without blocking (PIPE_BUF).
+const PIECE_BYTES_MAX: usize = 4_096;
+
+/// How long to leave a reader alone that does not take anything.
+const STUCK_PAUSE: Duration = Duration::from_millis(50);
+
+static LOG: ServeLog = ServeLog {
+    state: Mutex::new(State::new()),
+};
+
+/// The `log::Log` of the daemon.
+struct ServeLog {
+    state: Mutex<State>,
+}
+
+struct State {
+    out: Stream,
+    err: Stream,
+    writer: Option<Waker>,
+}
+
+/// Lines for one file descriptor.
+struct Stream {
+    lines: Vec<u8, BUFFER_BYTES>,
+    /// Of `lines`, what has been written already.
+    written_bytes: usize,
+    /// Lines dropped since the last one that found room.
+    dropped_lines: u32,
+    to_journal: bool,
+}
+
+/// Makes this the program's logger, with the level that shows `verbosity`.
+pub(super) fn start(verbosity: LevelFilter) {
+    LOG.lock().out.to_journal = is_journal(io::stdout());
+    LOG.lock().err.to_journal = is_journal(io::stderr());
+    if log::set_logger(&LOG).is_ok() {
+        log::set_max_level(verbosity);
+    }
+}
+
+/// Logs a panic, and ends the process whatever the build's panic setting: an executor may catch what unwinds, and a policy
+/// server that has lost a part of itself is worse than one that its supervisor starts again.
+pub(super) fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|info| {
+        // The lock may be held by the very code that panics.
+        if let Ok(mut state) = LOG.state.try_lock() {
+            state
+                .err
+                .push(Level::Error, &format_args!("{info}; aborting"));
+            drop(state);
+            flush_for(Duration::from_secs(1));
+        } else {
+            eprintln!("{info}; aborting");
+        }
+        std::process::abort();
+    }));
+}
+
+/// Writes lines as they come, for ever.
+pub(super) async fn write_lines() {
+    loop {
+        poll_fn(|context| {
+            let mut state = LOG.lock();
+            if state.is_written() {
+                state.writer = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if !LOG.lock().write() {
+            Timer::after(STUCK_PAUSE).await;
+        }
+    }
+}
+
+/// Writes what is left, for at most so long.
+pub(super) fn flush_for(longest: Duration) {
+    let deadline = Instant::now() + longest;
+    let mut state = LOG.lock();
+    while !state.write() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        if state.out.is_written() {
+            can_be_written(io::stderr().as_fd(), left);
+        } else {
+            can_be_written(io::stdout().as_fd(), left);
+        }
+    }
+}
+
+impl ServeLog {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for ServeLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let mut state = self.lock();
+        let is_error = record.level() <= Level::Warn;
+        let stream = if is_error {
+            &mut state.err
+        } else {
+            &mut state.out
+        };
+        stream.push(record.level(), record.args());
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl State {
+    const fn new() -> State {
+        State {
+            out: Stream::new(),
+            err: Stream::new(),
+            writer: None,
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.out.is_written() && self.err.is_written()
+    }
+
+    /// Writes what can be written now; false if something is left.
+    fn write(&mut self) -> bool {
+        let (out, err) = (io::stdout(), io::stderr());
+        let out_is_written = self.out.write(&out);
+        self.err.write(&err) && out_is_written
+    }
+}
+
+impl Stream {
+    const fn new() -> Stream {
+        Stream {
+            lines: Vec::new(),
+            written_bytes: 0,
+            dropped_lines: 0,
+            to_journal: false,
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.written_bytes == self.lines.len()
+    }
+
+    /// Appends a line, and before it the number of those that have been dropped; or drops it.
+    fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) {
+        let dropped_lines = self.dropped_lines;
+        let announced = dropped_lines == 0
+            || self.try_push(
+                Level::Warn,
+                &format_args!("{dropped_lines} log lines were dropped: nobody read them in time"),
+            );
+        if announced {
+            self.dropped_lines = 0;
+        }
+        if !announced || !self.try_push(level, message) {
+            self.dropped_lines = self.dropped_lines.saturating_add(1);
+        }
+    }
+
+    fn try_push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> bool {
+        let start = self.lines.len();
+        if self.append_line(level, message).is_ok() {
+            return true;
+        }
+        self.lines.truncate(start);
+        if self.written_bytes == 0 {
+            return false;
+        }
+        self.lines.copy_within(self.written_bytes.., 0);
+        self.lines.truncate(start - self.written_bytes);
+        self.written_bytes = 0;
+        self.try_push(level, message)
+    }
+
+    fn append_line(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> std::fmt::Result {
+        if self.to_journal {
+            self.lines.write_str(match level {
+                Level::Error => "<3>",
+                Level::Warn => "<4>",
+                Level::Info | Level::Debug | Level::Trace => "<6>",
+            })?;
+        }
+        let start = self.lines.len();
+        self.lines.write_fmt(*message)?;
+        // One message is one line, whoever wrote it.
+        for byte in &mut self.lines[start..] {
+            if byte.is_ascii_control() {
+                *byte = b'?';
+            }
+        }
+        self.lines.push(b'\n').map_err(|_| std::fmt::Error)
+    }
+
+    /// Writes what can be written without blocking; false if something is left.
+    fn write(&mut self, to: &impl AsFd) -> bool {
+        while !self.is_written() {
+            if !can_be_written(to.as_fd(), Duration::ZERO) {
+                return false;
+            }
+            let piece = piece(&self.lines[self.written_bytes..]);
+            match nix::unistd::write(to, piece) {
+                Ok(bytes) => self.written_bytes += bytes,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return false,
+                // A closed pipe or a full disk: there is nobody to tell.
+                Err(_) => self.written_bytes += piece.len(),
+            }
+        }
+        self.lines.clear();
+        self.written_bytes = 0;
+        true
+    }
+}
+
+/// As many whole lines as may be written at once, or the beginning of a longer one.
+fn piece(lines: &[u8]) -> &[u8] {
+    if lines.len() <= PIECE_BYTES_MAX {
+        return lines;
+    }
+    let piece = &lines[..PIECE_BYTES_MAX];
+    let end = piece
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(PIECE_BYTES_MAX, |lf| lf + 1);
+    &lines[..end]
+}
+
+fn can_be_written(fd: BorrowedFd<'_>, longest: Duration) -> bool {
+    let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::ZERO);
+    let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
+    // A reader that has gone is shown as an error, and the write then says so.
+    poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether systemd has connected this stream to the journal: JOURNAL_STREAM names its device and inode.
+fn is_journal(stream: impl AsFd) -> bool {
+    std::env::var("JOURNAL_STREAM").is_ok_and(|journal| {
+        nix::sys::stat::fstat(stream)
+            .is_ok_and(|stat| journal == format!("{}:{}", stat.st_dev, stat.st_ino))
+    })
+}

@@ -1,0 +1,320 @@
+//! `greylet serve`: the shell round the engine. One thread decides; a second one, async-io's, only waits.
+
+mod admission;
+mod clock;
+mod complaints;
+mod connection;
+mod listener;
+mod log;
+mod signals;
+
+pub use listener::Endpoint;
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use ::log::LevelFilter;
+use heapless::Vec;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::Backlog;
+use smol::{Async, LocalExecutor, Timer, future};
+
+use crate::daemon::admission::Admission;
+use crate::daemon::clock::Clock;
+use crate::daemon::complaints::{Complaint, Complaints};
+use crate::daemon::connection::Stock;
+use crate::daemon::listener::Listener;
+use crate::daemon::signals::Signals;
+use crate::engine::limits::ENTRIES_MAX;
+use crate::engine::reply::Texts;
+use crate::engine::request::Request;
+use crate::engine::table::{Bucket, Slot, Table};
+use crate::engine::time::Timestamp;
+use crate::engine::triplet::FingerprintKey;
+use crate::engine::{Engine, Policy};
+use crate::error::Error;
+
+/// Descriptors that are not connections: streams, epoll and its timer and notifier, the signals, a file now and then.
+const OWN_DESCRIPTORS: u64 = 16;
+
+/// How long to wait when a connection cannot be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the end may wait for the reader of the log.
+const LOG_FLUSH: Duration = Duration::from_secs(1);
+
+/// The table's memory. All its bits are zero, so it is neither in the program file nor, before it is used, in RAM.
+static MEMORY: Mutex<Memory> = Mutex::new(Memory {
+    slots: Vec::new(),
+    buckets: [Bucket::EMPTY; ENTRIES_MAX as usize],
+});
+
+struct Memory {
+    slots: Vec<Slot, { ENTRIES_MAX as usize }>,
+    buckets: [Bucket; ENTRIES_MAX as usize],
+}
+
+/// What the daemon is to do, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where to listen; at least one.
+    pub endpoints: std::vec::Vec<Endpoint>,
+    /// Mode of the Unix sockets, permission bits only.
+    pub socket_mode: u32,
+    /// Connections that the kernel keeps for us until we take them.
+    pub listen_queue: Backlog,
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// Most entries in the table, from [`ENTRIES_MIN`](crate::engine::limits::ENTRIES_MIN) to [`ENTRIES_MAX`].
+    pub entries_max: u32,
+    /// How the engine decides.
+    pub policy: Policy,
+    /// What it says.
+    pub texts: Texts,
+    /// What is logged: info for --quiet, trace for --verbose.
+    pub verbosity: LevelFilter,
+    /// Whether the request attribute policy_test_time is taken as now.
+    pub trust_test_time: bool,
+    /// What the administrator should know, to be logged at the start.
+    pub warnings: std::vec::Vec<String>,
+}
+
+/// What all connections share. There is one thread, so nothing is locked.
+struct Shared<'a> {
+    engine: RefCell<Engine<'a>>,
+    texts: Texts,
+    clock: Clock,
+    trust_test_time: bool,
+    admission: Admission,
+    stock: Stock,
+    complaints: Complaints,
+    answers: Cell<u64>,
+    /// How often a new connection found no free place.
+    limit_reached: Cell<u64>,
+}
+
+impl Shared<'_> {
+    /// The time that a request wants to be taken as now, if that is to be believed.
+    fn test_time(&self, request: &Request<'_>) -> Option<Timestamp> {
+        let text = request.policy_test_time.filter(|_| self.trust_test_time)?;
+        std::str::from_utf8(text)
+            .ok()?
+            .parse()
+            .ok()
+            .map(Timestamp::from_unix)
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// The start fails: an address is taken, say. Later, nothing ends it.
+pub fn serve(settings: Settings) -> Result<(), Error> {
+    // First of all, while there is only this thread.
+    let signals = Signals::block()?;
+    log::abort_on_panic();
+    log::start(settings.verbosity);
+    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let Memory { slots, buckets } = &mut *memory;
+    let table = Table::new(slots, buckets, settings.entries_max);
+    let engine = Engine::new(settings.policy, new_key()?, table);
+    let connections_max = within_descriptor_limit(&settings);
+    let listeners = settings
+        .endpoints
+        .iter()
+        .map(|endpoint| Listener::bind(endpoint, settings.socket_mode, settings.listen_queue))
+        .collect::<Result<std::vec::Vec<_>, _>>()?;
+    for warning in &settings.warnings {
+        ::log::warn!("{warning}");
+    }
+    ::log::info!(
+        "greylet {} started: room for {} entries and {connections_max} connections",
+        env!("CARGO_PKG_VERSION"),
+        settings.entries_max
+    );
+    for listener in &listeners {
+        ::log::info!("listening on {}", listener.endpoint());
+    }
+    let shared = Shared {
+        engine: RefCell::new(engine),
+        texts: settings.texts,
+        clock: Clock::start(),
+        trust_test_time: settings.trust_test_time,
+        admission: Admission::new(connections_max),
+        stock: Stock::new(),
+        complaints: Complaints::default(),
+        answers: Cell::new(0),
+        limit_reached: Cell::new(0),
+    };
+    let end = {
+        let executor = LocalExecutor::new();
+        executor.spawn(log::write_lines()).detach();
+        smol::block_on(executor.run(async {
+            let accepting = listeners
+                .iter()
+                .map(|listener| Box::pin(accept(&executor, &shared, listener)))
+                .collect();
+            future::or(signals.end(), async { match all(accepting).await {} }).await
+        }))
+    };
+    let outcome = match end {
+        Ok(signal) => {
+            log_counts(&shared);
+            ::log::info!("{signal} received: stopped");
+            Ok(())
+        }
+        Err(error) => Err(Error::failure(format!(
+            "cannot take signals any more: {error}"
+        ))),
+    };
+    drop(listeners);
+    log::flush_for(LOG_FLUSH);
+    outcome
+}
+
+/// Lets all go on at once, until the first one ends.
+async fn all<F: Future>(mut futures: std::vec::Vec<Pin<Box<F>>>) -> F::Output {
+    poll_fn(|context| {
+        futures
+            .iter_mut()
+            .map(|future| future.as_mut().poll(context))
+            .find(Poll::is_ready)
+            .unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+/// Takes connections from a listener, for ever.
+async fn accept<'a>(
+    executor: &LocalExecutor<'a>,
+    shared: &'a Shared<'_>,
+    listener: &Listener,
+) -> Infallible {
+    loop {
+        if let Err(error) = take_connection(executor, shared, listener).await {
+            shared.complaints.complain(
+                Complaint::Accept,
+                shared.clock.now(),
+                format_args!("cannot accept a connection: {error}"),
+            );
+            Timer::after(ACCEPT_PAUSE).await;
+        }
+        // The new connection has its turn before the next one may push it out.
+        future::yield_now().await;
+    }
+}
+
+async fn take_connection<'a>(
+    executor: &LocalExecutor<'a>,
+    shared: &'a Shared<'_>,
+    listener: &Listener,
+) -> io::Result<()> {
+    listener.readable().await?;
+    if !shared.admission.has_room() {
+        shared.limit_reached.set(shared.limit_reached.get() + 1);
+        wait_for_room(shared).await;
+    }
+    let stream = match listener.accept() {
+        Ok(stream) => stream,
+        // The client has gone again, or the connection has.
+        Err(error) if is_about_one_connection(&error) => return Ok(()),
+        Err(error) => {
+            // Out of descriptors or memory: somebody gives way here too, so that there is some for the next try.
+            shared.admission.make_room(shared.clock.now());
+            return Err(error);
+        }
+    };
+    let stream = Async::new(stream)?;
+    shared
+        .admission
+        .admit(|admitted| executor.spawn(connection::serve(shared, admitted, stream)));
+    Ok(())
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+    matches!(
+        error.kind(),
+        WouldBlock | Interrupted | ConnectionAborted | ConnectionReset
+    )
+}
+
+/// Has a connection give way, or waits until one ends or may be made to.
+async fn wait_for_room(shared: &Shared<'_>) {
+    loop {
+        let now = shared.clock.now();
+        if shared.admission.has_room() || shared.admission.make_room(now) {
+            return;
+        }
+        shared.complaints.complain(
+            Complaint::ConnectionLimit,
+            now,
+            format_args!(
+                "all connections are in use, and new ones have to wait: raise --max-connections"
+            ),
+        );
+        Timer::after(ACCEPT_PAUSE).await;
+    }
+}
+
+fn log_counts(shared: &Shared<'_>) {
+    let engine = shared.engine.borrow();
+    let total = |kind| shared.complaints.total(kind);
+    ::log::info!(
+        "{} requests answered, {} entries; {} connections, limit reached {} times, {} closed to make room; \
+         {} clients without the protocol, {} requests not judged, {} entries evicted young",
+        shared.answers.get(),
+        engine.table().len(),
+        shared.admission.admitted(),
+        shared.limit_reached.get(),
+        shared.admission.given_way(),
+        total(Complaint::Malformed),
+        total(Complaint::Unjudged),
+        total(Complaint::TableTooSmall),
+    );
+}
+
+/// A key for this run.
+fn new_key() -> Result<FingerprintKey, Error> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .map_err(|error| Error::failure(format!("cannot read /dev/urandom: {error}")))?;
+    Ok(FingerprintKey::new(bytes))
+}
+
+/// As many connections as are wanted, or as this process may have descriptors for.
+fn within_descriptor_limit(settings: &Settings) -> usize {
+    let wanted = settings.connections_max;
+    let own = OWN_DESCRIPTORS + settings.endpoints.len() as u64;
+    let needed = own + wanted as u64;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return wanted;
+    };
+    if soft >= needed {
+        return wanted;
+    }
+    let raised = needed.min(hard);
+    let limit = if setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() {
+        raised
+    } else {
+        soft
+    };
+    let possible = usize::try_from(limit.saturating_sub(own))
+        .unwrap_or(wanted)
+        .clamp(1, wanted);
+    if possible < wanted {
+        ::log::warn!(
+            "only {possible} connections instead of {wanted}: this process may have {limit} descriptors (ulimit -n)"
+        );
+    }
+    possible
+}

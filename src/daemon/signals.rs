@@ -1,0 +1,55 @@
+//! Signals as events: blocked before there is a second thread, and read from a signalfd.
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use smol::Async;
+
+use crate::error::Error;
+
+/// The signals that the daemon takes.
+pub(super) struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks the signals in this thread and in all that it starts.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no signalfd, or no descriptor is left.
+    pub(super) fn block() -> Result<Signals, Error> {
+        let failed = |error: Errno| Error::failure(format!("cannot take signals: {error}"));
+        let mut set = SigSet::empty();
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGHUP,
+            Signal::SIGUSR1,
+        ] {
+            set.add(signal);
+        }
+        set.thread_block().map_err(failed)?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        SignalFd::with_flags(&set, flags)
+            .map(Signals)
+            .map_err(failed)
+    }
+
+    /// Waits for a signal that asks for the end. The others have nothing to do yet, and must not kill.
+    ///
+    /// # Errors
+    ///
+    /// The signalfd cannot be read.
+    pub(super) async fn end(self) -> std::io::Result<Signal> {
+        let signals = Async::new_nonblocking(self.0)?;
+        loop {
+            signals.readable().await?;
+            while let Some(info) = signals.get_ref().read_signal()? {
+                match Signal::try_from(info.ssi_signo as i32) {
+                    Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return Ok(signal),
+                    Ok(signal) => log::info!("{signal} received: nothing to do"),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+}
