@@ -1,0 +1,392 @@
+//! The real binary over real sockets: whatever comes, each request gets one answer, and nobody is held up by another.
+
+mod support;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use support::{Client, Scratch, Server, greylet, request};
+
+fn request_from(sender: &str) -> String {
+    request(&[("sender", Some(sender))])
+}
+
+#[test]
+fn real_postfix_requests() {
+    let server = Server::start(&["--lookup-by-subnet"]);
+    let mut client = server.connect();
+    let text = include_str!("cases/postfix-3.7-requests.txt");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let defer = "DEFER_IF_PERMIT 4.2.0 Greylisted, see https://www.rfc-editor.org/rfc/rfc6647";
+    let expected = [
+        defer, defer, defer, "DUNNO", defer, "DUNNO", "DUNNO", "DUNNO", "DUNNO",
+    ];
+    let requests: Vec<&str> = text.split_inclusive("\n\n").collect();
+    assert_eq!(requests.len(), expected.len());
+    for (request, action) in requests.iter().zip(expected) {
+        assert_eq!(client.ask(request), action, "{request}");
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    const REQUESTS: usize = 10_000;
+    let server = Server::start(&["--quiet", "--greylist-text=for %r"]);
+    let mut client = server.connect();
+    let mut sender = server.connect();
+    std::mem::swap(client.stream(), sender.stream());
+    let to = |number: usize| format!("b@r{number}.example");
+    let requests: String = (0..REQUESTS)
+        .map(|number| request(&[("recipient", Some(&to(number)))]))
+        .collect();
+    let stream = client.stream().try_clone().expect("a second handle");
+    let writer = std::thread::spawn(move || (&stream).write_all(requests.as_bytes()));
+    for number in 0..REQUESTS {
+        assert_eq!(
+            client.action(),
+            format!("DEFER_IF_PERMIT for r{number}.example")
+        );
+    }
+    writer.join().expect("no panic").expect("all is taken");
+}
+
+#[test]
+fn requests_in_single_bytes() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.stream().set_nodelay(true).expect("no delay");
+    for byte in request(&[]).into_bytes() {
+        client.send([byte]);
+    }
+    assert!(client.action().starts_with("DEFER_IF_PERMIT "));
+}
+
+#[test]
+fn what_is_not_judged_passes_with_a_line_in_the_log() {
+    let mut server = Server::start(&[]);
+    let mut client = server.connect();
+    for (changes, said) in [
+        ([("recipient", None)], "attribute missing: recipient"),
+        ([("sender", None)], "attribute missing: sender"),
+        ([("client_name", None)], "attribute missing: client_name"),
+        (
+            [("client_address", None)],
+            "attribute missing: client_address",
+        ),
+        ([("request", None)], "attribute missing: request"),
+        (
+            [("request", Some("stats\x1b[2J"))],
+            "unrecognized request type: 'stats?[2J'",
+        ),
+        (
+            [("client_address", Some("unknown"))],
+            "client_address is not an address: 'unknown'",
+        ),
+    ] {
+        assert_eq!(client.ask(request(&changes)), "DUNNO");
+        server.wait_for(said);
+    }
+    assert_eq!(client.ask("\n"), "DUNNO");
+}
+
+#[test]
+fn what_is_not_the_protocol_is_disconnected_without_an_answer() {
+    let mut server = Server::start(&[]);
+    let long_value = format!("sender={}\n", "x".repeat(4_097));
+    let long_line = "x".repeat(8_194);
+    let long_request = "a=b\n".repeat(16_385);
+    for (bytes, said) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "a line without `=`"),
+        (long_value.as_bytes(), "a value of more than 4096 bytes"),
+        (long_line.as_bytes(), "a line of more than 8192 bytes"),
+        (
+            long_request.as_bytes(),
+            "more than 65536 bytes without a blank line",
+        ),
+        (b"sender=a\0b\n\n", "a NUL byte"),
+    ] {
+        let mut client = server.connect();
+        client.send(bytes);
+        assert_eq!(client.rest(), b"");
+        server.wait_for(said);
+    }
+    // What was asked before it is answered.
+    let mut client = server.connect();
+    client.send(request(&[]) + "garbage\n");
+    assert!(client.rest().starts_with(b"action=DEFER_IF_PERMIT "));
+}
+
+#[test]
+fn complaints_do_not_drown_the_log() {
+    let mut server = Server::start(&[]);
+    for _ in 0..50 {
+        let mut client = server.connect();
+        client.send("garbage\n");
+        assert_eq!(client.rest(), b"");
+    }
+    assert!(
+        server
+            .connect()
+            .ask(request(&[]))
+            .starts_with("DEFER_IF_PERMIT ")
+    );
+    assert!(server.stop(Signal::SIGTERM).success());
+    let complaints = server
+        .log
+        .iter()
+        .filter(|line| line.contains("does not speak"))
+        .count();
+    // A new minute may begin while this goes on.
+    assert!((10..=20).contains(&complaints), "{complaints}");
+    let counted = server
+        .log
+        .iter()
+        .any(|line| line.contains("50 clients without the protocol"));
+    assert!(counted, "{:?}", server.log);
+}
+
+#[test]
+fn half_a_request_and_an_unread_answer_hold_up_nobody() {
+    let server = Server::start(&["--quiet"]);
+    let mut halves: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    let request = request(&[]);
+    let (first, second) = request.split_at(40);
+    for client in &mut halves {
+        client.send(first);
+    }
+    // Answers that nobody reads, until no more are taken.
+    let mut deaf = server.connect();
+    deaf.stream().set_nonblocking(true).expect("not blocking");
+    let many = request.repeat(1_000);
+    while deaf.stream().write(many.as_bytes()).is_ok() {}
+    assert!(
+        server
+            .connect()
+            .ask(&request)
+            .starts_with("DEFER_IF_PERMIT ")
+    );
+    for client in &mut halves {
+        assert!(client.ask(second).starts_with("DEFER_IF_PERMIT "));
+    }
+}
+
+#[test]
+fn at_the_limit_the_one_that_never_asked_gives_way() {
+    let mut server = Server::start(&["--max-connections=4"]);
+    let mut silent = server.connect();
+    let mut busy: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut busy {
+        client.ask(request(&[]));
+    }
+    let mut fifth = server.connect();
+    assert!(fifth.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
+    assert_eq!(silent.rest(), b"");
+    // Now all have been of use lately, and the next one waits until one of them goes.
+    let mut sixth = server.connect();
+    sixth.send(request(&[]));
+    server.wait_for("new ones have to wait: raise --max-connections");
+    for client in &mut busy {
+        assert!(client.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
+    }
+    drop(busy.pop());
+    assert!(sixth.action().starts_with("DEFER_IF_PERMIT "));
+    assert!(server.stop(Signal::SIGTERM).success());
+    let counts = server
+        .log
+        .iter()
+        .find(|line| line.contains("requests answered"));
+    let counts = counts.expect("the counts at the end");
+    assert!(
+        counts.contains("6 connections, limit reached 2 times, 1 closed"),
+        "{counts}"
+    );
+}
+
+#[test]
+fn without_descriptors_it_makes_do_with_fewer_connections() {
+    let mut shell = std::process::Command::new("sh");
+    let serve = format!(
+        "ulimit -n 64; exec {} serve --inet=127.0.0.1:0",
+        greylet_path()
+    );
+    shell.arg("-c").arg(serve);
+    let mut server = Server::start_command(shell, 1);
+    let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    assert!(
+        clients[99]
+            .ask(request(&[]))
+            .starts_with("DEFER_IF_PERMIT ")
+    );
+    assert!(server.stop(Signal::SIGTERM).success());
+    let fewer = server
+        .log
+        .iter()
+        .any(|line| line.contains("connections instead of 256"));
+    assert!(fewer, "{:?}", server.log);
+}
+
+fn greylet_path() -> String {
+    greylet()
+        .get_program()
+        .to_str()
+        .expect("a UTF-8 path")
+        .to_owned()
+}
+
+#[test]
+fn log_lines_in_postgreys_words() {
+    let mut server = Server::start(&["--trust-test-time", "--auto-whitelist-clients=1"]);
+    let mut client = server.connect();
+    let mut ask = |time: &str, sender: &str, queue_id: &str| {
+        client.ask(request(&[
+            ("policy_test_time", Some(time)),
+            ("sender", Some(sender)),
+            ("queue_id", Some(queue_id)),
+        ]))
+    };
+    ask("1700000000", "a@s.example", "");
+    ask("1700000001", "a@s.example", "4ABC123");
+    ask("1700000300", "a@s.example", "");
+    ask("1700000301", "", "");
+    ask("1700000301", "evil\x07, recipient=x\u{85}", "");
+    assert!(server.stop(Signal::SIGTERM).success());
+    let tail = "client_name=mail.example.com, client_address=192.0.2.1, sender=a@s.example, recipient=b@r.example";
+    let bounce = "client_name=mail.example.com, client_address=192.0.2.1, recipient=b@r.example";
+    let evil = "client_name=mail.example.com, client_address=192.0.2.1, sender=evil?, recipient=x?, recipient=b@r.example";
+    let lines: Vec<&String> = server
+        .log
+        .iter()
+        .filter(|line| line.contains("action=") || line.contains("whitelisted"))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            &format!("action=greylist, reason=new, {tail}"),
+            &format!("4ABC123: action=greylist, reason=early-retry (299s missing), {tail}"),
+            &format!("action=pass, reason=triplet found, delay=300, {tail}"),
+            &"whitelisted: mail.example.com[192.0.2.1]".to_owned(),
+            &format!("action=pass, reason=client AWL, {bounce}"),
+            &format!("action=pass, reason=client AWL, {evil}"),
+        ]
+    );
+}
+
+#[test]
+fn quiet_and_verbose() {
+    for (option, greylisted, data) in [
+        ("--quiet", 0, 0),
+        ("--socketmode=666", 1, 0),
+        ("--verbose", 1, 1),
+    ] {
+        let mut server = Server::start(&[option]);
+        server.connect().ask(request(&[]));
+        server
+            .connect()
+            .ask(request(&[("protocol_state", Some("DATA"))]));
+        assert!(server.stop(Signal::SIGTERM).success());
+        let count = |text: &str| server.log.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(
+            (count("action=greylist"), count("reason=not RCPT")),
+            (greylisted, data)
+        );
+        assert_eq!((count("listening on"), count("SIGTERM received")), (1, 1));
+    }
+}
+
+/// A log that nobody reads, and one whose reader has gone.
+#[test]
+fn the_log_never_holds_up_mail() {
+    for reader_stays in [true, false] {
+        let scratch = Scratch::new(if reader_stays { "stuck" } else { "gone" });
+        let socket = scratch.path("policy");
+        let mut child = greylet()
+            .args(["serve", "--unix", &socket])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("greylet starts");
+        let reader = (child.stdout.take(), child.stderr.take());
+        let mut client = loop {
+            if std::fs::exists(&socket).is_ok_and(|exists| exists)
+                && std::os::unix::net::UnixStream::connect(&socket).is_ok()
+            {
+                break Client::unix(&socket);
+            }
+            std::thread::yield_now();
+        };
+        if !reader_stays {
+            drop(reader.0);
+            drop(reader.1);
+        }
+        // Several times what the pipe and the buffer hold.
+        for number in 0..5_000 {
+            let action = client.ask(request_from(&format!("s{number}x@s.example")));
+            assert!(action.starts_with("DEFER_IF_PERMIT "));
+        }
+        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+        kill(pid, Signal::SIGTERM).expect("it is running");
+        assert!(child.wait().expect("it ends").success());
+    }
+}
+
+#[test]
+fn lines_that_were_dropped_are_counted() {
+    let scratch = Scratch::new("dropped");
+    let socket = scratch.path("policy");
+    let fifo = scratch.path("log");
+    nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    let fifo = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .expect("the fifo");
+    let mut server = greylet()
+        .args(["serve", "--unix", &socket])
+        .stdout(fifo.try_clone().expect("a handle"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("greylet starts");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(fifo));
+    let mut next_line = || lines.next().expect("a line").expect("readable");
+    while !next_line().contains("listening on") {}
+    let mut client = Client::unix(&socket);
+    for number in 0..5_000 {
+        client.ask(request_from(&format!("s{number}x@s.example")));
+    }
+    let mut logged = 0;
+    let dropped: usize = loop {
+        // Each request makes a line and each look makes room, so the reader never waits for ever.
+        client.ask(request_from("late@s.example"));
+        let line = next_line();
+        if let Some((count, _)) = line.split_once(" log lines were dropped") {
+            break count.parse().expect("a number");
+        }
+        assert!(line.starts_with("action=greylist"), "{line}");
+        logged += 1;
+    };
+    assert!(logged + dropped >= 5_000, "{logged} + {dropped}");
+    server.kill().expect("it is running");
+    server.wait().expect("it ends");
+}
+
+#[test]
+fn signals_that_have_nothing_to_do_do_not_kill() {
+    let mut server = Server::start(&[]);
+    let mut client = server.connect();
+    for (signal, name) in [
+        (Signal::SIGHUP, "SIGHUP"),
+        (Signal::SIGUSR1, "SIGUSR1"),
+        (Signal::SIGPIPE, ""),
+    ] {
+        kill(server.pid(), signal).expect("it is running");
+        if !name.is_empty() {
+            server.wait_for(&format!("{name} received"));
+        }
+        assert!(client.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
+    }
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
+    assert_eq!(tasks.count(), 2);
+    assert!(server.stop(Signal::SIGINT).success());
+}

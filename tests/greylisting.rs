@@ -1,0 +1,572 @@
+//! The rules, as stories of requests and times.
+
+use greylet::engine::greylist::Rules;
+use greylet::engine::identity::Lookup;
+use greylet::engine::request::Request;
+use greylet::engine::table::{Bucket, Class, Slot, Table};
+use greylet::engine::time::{Seconds, Timestamp};
+use greylet::engine::triplet::FingerprintKey;
+use greylet::engine::verdict::{Action, Attribute, Reason, Verdict};
+use greylet::engine::{Engine, Policy};
+
+const START: u64 = 1_700_000_000;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 86_400;
+
+/// What Postfix is told, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Pass,
+    Header(u32),
+    Wait(u32),
+}
+use Told::{Header, Pass, Wait};
+
+fn told(verdict: Verdict) -> Told {
+    match verdict.action {
+        Action::Dunno => Pass,
+        Action::PrependHeader { delayed } => Header(delayed.get()),
+        Action::Defer { remaining } => Wait(remaining.get()),
+    }
+}
+
+/// A request like those of the recorded cases.
+fn mail() -> Request<'static> {
+    Request {
+        request: Some(b"smtpd_access_policy"),
+        client_address: Some(b"192.0.2.1"),
+        client_name: Some(b"mail.example.com"),
+        sender: Some(b"a@s.example"),
+        recipient: Some(b"b@r.example"),
+        ..Request::default()
+    }
+}
+
+fn from(client_address: &'static str) -> Request<'static> {
+    Request {
+        client_address: Some(client_address.as_bytes()),
+        ..mail()
+    }
+}
+
+/// Runs a story with an engine for `capacity` entries.
+fn with_engine(capacity: u32, policy: Policy, story: impl FnOnce(&mut Engine<'_>)) {
+    let mut slots = Box::new(heapless::Vec::<Slot, 4_096>::new());
+    let mut buckets = [Bucket::EMPTY; 4_096];
+    let table = Table::new(slots.as_mut_view(), &mut buckets, capacity);
+    story(&mut Engine::new(
+        policy,
+        FingerprintKey::new([9; 16]),
+        table,
+    ));
+}
+
+/// Requests at times after the start, and what Postfix must be told.
+fn story(policy: Policy, steps: &[(u64, Request<'_>, Told)]) {
+    with_engine(1_024, policy, |engine| {
+        for (index, (time, request, expected)) in steps.iter().enumerate() {
+            let verdict = engine.decide(request, Timestamp::from_unix(START + time));
+            assert_eq!(
+                told(verdict),
+                *expected,
+                "step {index}, {time} s: {verdict:?}"
+            );
+        }
+    });
+}
+
+fn rules(change: impl FnOnce(&mut Rules)) -> Policy {
+    let mut policy = Policy::default();
+    change(&mut policy.rules);
+    policy
+}
+
+#[test]
+fn a_new_mail_waits_and_its_retry_passes() {
+    story(
+        Policy::default(),
+        &[
+            (0, mail(), Wait(300)),
+            (299, mail(), Wait(1)),
+            (300, mail(), Header(300)),
+            (301, mail(), Pass),
+        ],
+    );
+}
+
+#[test]
+fn the_retry_window_is_counted_from_the_first_try() {
+    story(
+        Policy::default(),
+        &[
+            (0, mail(), Wait(300)),
+            (100, mail(), Wait(200)),
+            (2 * DAY, mail(), Header(172_800)),
+            (2 * DAY + 1, mail(), Pass),
+        ],
+    );
+    story(
+        Policy::default(),
+        &[
+            (0, mail(), Wait(300)),
+            (100, mail(), Wait(200)),
+            (2 * DAY + 1, mail(), Wait(300)),
+            (2 * DAY + 301, mail(), Header(300)),
+        ],
+    );
+}
+
+#[test]
+fn a_known_triplet_lives_until_it_is_not_seen_for_max_age() {
+    let start = [(0, mail(), Wait(300)), (300, mail(), Header(300))];
+    let seen = (300 + 35 * DAY, mail(), Pass);
+    let unseen = (300 + 70 * DAY + 1, mail(), Wait(300));
+    story(
+        Policy::default(),
+        &[start[0], start[1], seen, (300 + 70 * DAY, mail(), Pass)],
+    );
+    story(Policy::default(), &[start[0], start[1], seen, unseen]);
+}
+
+/// The daemon's clock cannot go back, but a test's may.
+#[test]
+fn a_clock_that_goes_back_unpasses_nobody() {
+    story(
+        Policy::default(),
+        &[
+            (40 * DAY, mail(), Wait(300)),
+            (40 * DAY + 300, mail(), Header(300)),
+            (0, mail(), Pass),
+            (75 * DAY, mail(), Pass),
+        ],
+    );
+    story(
+        Policy::default(),
+        &[
+            (DAY, mail(), Wait(300)),
+            (0, mail(), Wait(300)),
+            (300, mail(), Header(300)),
+        ],
+    );
+}
+
+#[test]
+fn clients_of_one_network_are_one() {
+    let subnet = |told| (300, from("192.0.2.250"), told);
+    story(
+        Policy::default(),
+        &[(0, mail(), Wait(300)), subnet(Header(300))],
+    );
+    let by_host = Policy {
+        lookup: Lookup::Host,
+        ..Policy::default()
+    };
+    story(by_host, &[(0, mail(), Wait(300)), subnet(Wait(300))]);
+    story(
+        Policy::default(),
+        &[
+            (0, from("2001:db8:1:2::1"), Wait(300)),
+            (300, from("2001:db8:1:2:ffff::9"), Header(300)),
+            (301, from("2001:db8:1:3::1"), Wait(300)),
+            (302, from("::ffff:192.0.2.1"), Wait(300)),
+            (602, from("192.0.2.2"), Header(300)),
+        ],
+    );
+    let prefixes = Lookup::Subnet {
+        ipv4_prefix_bits: 16,
+        ipv6_prefix_bits: 48,
+    };
+    let wide = Policy {
+        lookup: prefixes,
+        ..Policy::default()
+    };
+    story(
+        wide,
+        &[
+            (0, mail(), Wait(300)),
+            (300, from("192.0.99.1"), Header(300)),
+        ],
+    );
+}
+
+/// With five first passes an hour apart the address is whitelisted, and only the address.
+#[test]
+fn five_first_passes_whitelist_a_client() {
+    let senders: Vec<String> = (0..8)
+        .map(|number| format!("a{number}x@s.example"))
+        .collect();
+    let by = |number: usize| Request {
+        sender: Some(senders[number].as_bytes()),
+        ..mail()
+    };
+    let mut steps = Vec::new();
+    for number in 0..5 {
+        let hour = number as u64 * HOUR;
+        steps.push((hour, by(number), Wait(300)));
+        steps.push((hour + 300, by(number), Header(300)));
+    }
+    steps.push((6 * HOUR, by(5), Pass));
+    steps.push((
+        6 * HOUR,
+        Request {
+            sender: Some(b"x@s.example"),
+            ..from("192.0.2.2")
+        },
+        Wait(300),
+    ));
+    // It stays so as long as it is used within max-age.
+    steps.push((6 * HOUR + 35 * DAY, by(6), Pass));
+    steps.push((6 * HOUR + 70 * DAY + 1, by(7), Wait(300)));
+    story(Policy::default(), &steps);
+    steps.truncate(11);
+    steps[10].2 = Wait(300);
+    story(rules(|rules| rules.auto_whitelist_clients = 0), &steps);
+    story(rules(|rules| rules.auto_whitelist_clients = 6), &steps);
+}
+
+#[test]
+fn at_most_one_pass_an_hour_counts_for_the_whitelist() {
+    let senders = ["a@s.example", "b@s.example", "c@s.example"];
+    let by = |number: usize| Request {
+        sender: Some(senders[number].as_bytes()),
+        ..mail()
+    };
+    with_engine(
+        1_024,
+        rules(|rules| rules.auto_whitelist_clients = 2),
+        |engine| {
+            let mut decide = |time, request: &Request<'_>| {
+                engine.decide(request, Timestamp::from_unix(START + time))
+            };
+            decide(0, &by(0));
+            decide(0, &by(1));
+            decide(0, &by(2));
+            assert!(!decide(300, &by(0)).auto_whitelisted);
+            assert!(!decide(300 + HOUR - 1, &by(1)).auto_whitelisted);
+            assert!(decide(300 + HOUR, &by(2)).auto_whitelisted);
+            assert_eq!(
+                decide(300 + HOUR, &by(2)).reason,
+                Reason::ClientAutoWhitelisted
+            );
+        },
+    );
+}
+
+#[test]
+fn one_header_for_each_message() {
+    let to = |recipient: &'static str, instance: &'static str| Request {
+        recipient: Some(recipient.as_bytes()),
+        instance: Some(instance.as_bytes()),
+        ..mail()
+    };
+    story(
+        Policy::default(),
+        &[
+            (0, to("b@r.example", "i1"), Wait(300)),
+            (0, to("c@r.example", "i1"), Wait(300)),
+            (0, to("d@r.example", "i1"), Wait(300)),
+            (300, to("b@r.example", "i2"), Header(300)),
+            (300, to("c@r.example", "i2"), Pass),
+            (300, to("d@r.example", "i3"), Header(300)),
+        ],
+    );
+    // Without an instance nobody knows which message it is (Exim).
+    story(
+        Policy::default(),
+        &[
+            (0, to("b@r.example", ""), Wait(300)),
+            (0, to("c@r.example", ""), Wait(300)),
+            (300, to("b@r.example", ""), Header(300)),
+            (300, to("c@r.example", ""), Header(300)),
+        ],
+    );
+}
+
+#[test]
+fn a_question_repeated_within_its_transaction_gets_the_same_answer() {
+    let asked = |instance: &'static str| Request {
+        instance: Some(instance.as_bytes()),
+        ..mail()
+    };
+    story(
+        Policy::default(),
+        &[
+            (0, asked("i1"), Wait(300)),
+            (2, asked("i1"), Wait(300)),
+            (2, asked("i2"), Wait(298)),
+            (300, asked("i3"), Header(300)),
+            (300, asked("i3"), Pass),
+        ],
+    );
+    // After a minute it is asked anew, and another instance always is.
+    story(
+        Policy::default(),
+        &[
+            (0, asked("i1"), Wait(300)),
+            (60, asked("i1"), Wait(300)),
+            (61, asked("i1"), Wait(239)),
+        ],
+    );
+    with_engine(1_024, Policy::default(), |engine| {
+        let at = |time| Timestamp::from_unix(START + time);
+        assert!(!engine.decide(&asked("i1"), at(0)).repeated);
+        assert!(engine.decide(&asked("i1"), at(1)).repeated);
+        assert_eq!(engine.table().len(), 1);
+    });
+}
+
+#[test]
+fn what_is_not_judged_passes_and_is_not_remembered() {
+    let recipient_state = |state: &'static str| Request {
+        protocol_state: Some(state.as_bytes()),
+        ..mail()
+    };
+    let cases = [
+        (
+            Request {
+                request: None,
+                ..mail()
+            },
+            Reason::Missing(Attribute::Request),
+        ),
+        (
+            Request {
+                request: Some(b"x"),
+                ..mail()
+            },
+            Reason::UnknownRequest,
+        ),
+        (
+            Request {
+                client_address: None,
+                ..mail()
+            },
+            Reason::Missing(Attribute::ClientAddress),
+        ),
+        (
+            Request {
+                client_name: None,
+                ..mail()
+            },
+            Reason::Missing(Attribute::ClientName),
+        ),
+        (
+            Request {
+                sender: None,
+                ..mail()
+            },
+            Reason::Missing(Attribute::Sender),
+        ),
+        (
+            Request {
+                recipient: None,
+                ..mail()
+            },
+            Reason::Missing(Attribute::Recipient),
+        ),
+        (from("unknown"), Reason::UnparsableAddress),
+        (from(""), Reason::UnparsableAddress),
+        (from("fe80::1%eth0"), Reason::UnparsableAddress),
+        (from("127.0.0.1"), Reason::LocalClient),
+        (from("127.9.9.9"), Reason::LocalClient),
+        (from("::1"), Reason::LocalClient),
+        (from("::ffff:127.0.0.1"), Reason::LocalClient),
+        (recipient_state("DATA"), Reason::NotRecipientState),
+        (recipient_state("END-OF-MESSAGE"), Reason::NotRecipientState),
+        (recipient_state("VRFY"), Reason::NotRecipientState),
+        (
+            Request {
+                sasl_username: Some(b"joe"),
+                ..mail()
+            },
+            Reason::Authenticated,
+        ),
+    ];
+    with_engine(1_024, Policy::default(), |engine| {
+        for (request, reason) in cases {
+            let verdict = engine.decide(&request, Timestamp::from_unix(START));
+            assert_eq!((verdict.action, verdict.reason), (Action::Dunno, reason));
+        }
+        assert!(engine.table().is_empty());
+        for request in [
+            recipient_state("RCPT"),
+            recipient_state(""),
+            Request {
+                sasl_username: Some(b""),
+                ..mail()
+            },
+            Request {
+                sender: Some(b""),
+                ..mail()
+            },
+            Request {
+                client_name: Some(b""),
+                ..mail()
+            },
+        ] {
+            assert_ne!(
+                told(engine.decide(&request, Timestamp::from_unix(START))),
+                Pass
+            );
+        }
+    });
+}
+
+/// Postfix passes on senders of over 2,000 bytes, and a spammer could choose them.
+#[test]
+fn long_senders_are_judged() {
+    let long = |last: &str| format!("{}{last}@s.example", "x".repeat(4_000)).into_bytes();
+    let (one, other) = (long("y"), long("z"));
+    let by = |sender| Request {
+        sender: Some(sender),
+        ..mail()
+    };
+    story(
+        Policy::default(),
+        &[
+            (0, by(&one), Wait(300)),
+            (300, by(&other), Wait(300)),
+            (300, by(&one), Header(300)),
+        ],
+    );
+}
+
+#[test]
+fn reasons() {
+    with_engine(1_024, Policy::default(), |engine| {
+        let mut reason = |time| {
+            engine
+                .decide(&mail(), Timestamp::from_unix(START + time))
+                .reason
+        };
+        assert_eq!(reason(0), Reason::New);
+        assert_eq!(reason(0), Reason::New);
+        assert_eq!(reason(1), Reason::EarlyRetry);
+        assert_eq!(reason(300), Reason::TripletFound);
+        assert_eq!(reason(301), Reason::TripletFound);
+    });
+}
+
+#[test]
+fn classes() {
+    with_engine(1_024, Policy::default(), |engine| {
+        let count = |engine: &Engine<'_>| Class::ALL.map(|class| engine.table().len_of(class));
+        let at = |time| Timestamp::from_unix(START + time);
+        let nameless = Request {
+            client_name: Some(b"unknown"),
+            ..mail()
+        };
+        engine.decide(&nameless, at(0));
+        assert_eq!(count(engine), [1, 0, 0, 0]);
+        engine.decide(&mail(), at(1));
+        assert_eq!(count(engine), [0, 1, 0, 0]);
+        engine.decide(&nameless, at(2));
+        assert_eq!(count(engine), [0, 1, 0, 0]);
+        engine.decide(&nameless, at(300));
+        // The triplet, and the client's first count.
+        assert_eq!(count(engine), [0, 0, 2, 0]);
+        engine.decide(&nameless, at(300 + DAY - 1));
+        assert_eq!(count(engine), [0, 0, 2, 0]);
+        engine.decide(&nameless, at(300 + DAY));
+        assert_eq!(count(engine), [0, 0, 1, 1]);
+    });
+}
+
+/// One-shot spam, far more than there is room for, pushes out nobody who has passed, and says so when the table is too small.
+#[test]
+fn a_flood_pushes_out_nobody_who_has_passed() {
+    with_engine(
+        128,
+        rules(|rules| rules.auto_whitelist_clients = 0),
+        |engine| {
+            let at = |time| Timestamp::from_unix(START + time);
+            let senders: Vec<String> = (0..30)
+                .map(|number| format!("s{number}x@s.example"))
+                .collect();
+            let by = |sender: &'static str| Request {
+                sender: Some(sender.as_bytes()),
+                ..mail()
+            };
+            let known: Vec<Request<'_>> = senders
+                .iter()
+                .map(|sender| Request {
+                    sender: Some(sender.as_bytes()),
+                    ..mail()
+                })
+                .collect();
+            for time in [0, 300] {
+                for request in &known {
+                    engine.decide(request, at(time));
+                }
+            }
+            let honest = by("newcomer@s.example");
+            engine.decide(&honest, at(300));
+            let mut evicted_young = false;
+            for number in 0..10_000_u32 {
+                let sender = format!("spam{number}x@bot.example");
+                let request = Request {
+                    sender: Some(sender.as_bytes()),
+                    client_name: Some(b"unknown"),
+                    ..from("198.51.100.1")
+                };
+                let verdict = engine.decide(&request, at(301 + u64::from(number) / 100));
+                assert_eq!(told(verdict), Wait(300));
+                evicted_young |= verdict.evicted_young;
+            }
+            assert!(evicted_young);
+            assert_eq!(engine.table().len(), 128);
+            for request in &known {
+                assert_eq!(told(engine.decide(request, at(500))), Pass);
+            }
+            // Neither did it push out an honest newcomer with a verified name.
+            assert_eq!(told(engine.decide(&honest, at(600))), Header(300));
+        },
+    );
+}
+
+/// An entry that has expired goes before any that is of use, whatever its class.
+#[test]
+fn expired_entries_go_first() {
+    with_engine(
+        64,
+        rules(|rules| rules.auto_whitelist_clients = 0),
+        |engine| {
+            let at = |time| Timestamp::from_unix(START + time);
+            let senders: Vec<String> = (0..65)
+                .map(|number| format!("s{number}x@s.example"))
+                .collect();
+            let by = |number: usize| Request {
+                sender: Some(senders[number].as_bytes()),
+                ..mail()
+            };
+            engine.decide(&by(0), at(0));
+            engine.decide(&by(0), at(300));
+            let late = 36 * DAY;
+            for number in 1..64 {
+                engine.decide(&by(number), at(late));
+            }
+            assert_eq!(
+                Class::ALL.map(|class| engine.table().len_of(class)),
+                [0, 63, 1, 0]
+            );
+            assert!(!engine.decide(&by(64), at(late + 1)).evicted_young);
+            assert_eq!(
+                Class::ALL.map(|class| engine.table().len_of(class)),
+                [0, 64, 0, 0]
+            );
+        },
+    );
+}
+
+#[test]
+fn a_delay_of_a_day_still_works() {
+    let policy = rules(|rules| rules.delay = Seconds::DAY);
+    story(
+        policy,
+        &[
+            (0, mail(), Wait(86_400)),
+            (DAY - 1, mail(), Wait(1)),
+            (DAY, mail(), Header(86_400)),
+        ],
+    );
+}

@@ -1,0 +1,228 @@
+//! The request parser: however the bytes arrive, the requests are the same; and what is not the protocol is told at once.
+
+use greylet::engine::limits::{LINE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
+use greylet::engine::request::{Malformed, Request, RequestParser};
+use proptest::prelude::*;
+
+/// A request's attributes with owners of their own.
+type Attributes = Vec<Option<Vec<u8>>>;
+
+fn attributes(request: &Request<'_>) -> Attributes {
+    [
+        request.request,
+        request.protocol_state,
+        request.client_address,
+        request.client_name,
+        request.sender,
+        request.recipient,
+        request.instance,
+        request.queue_id,
+        request.etrn_domain,
+        request.sasl_username,
+        request.policy_test_time,
+    ]
+    .into_iter()
+    .map(|value| value.map(<[u8]>::to_vec))
+    .collect()
+}
+
+/// All requests in pieces of bytes that arrive one after the other.
+fn parsed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Attributes>, Malformed> {
+    let mut parser = RequestParser::new();
+    let mut requests = Vec::new();
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let fed = parser.feed(piece)?;
+            assert!(fed.complete || fed.consumed_bytes == piece.len());
+            piece = &piece[fed.consumed_bytes..];
+            if fed.complete {
+                requests.push(attributes(&parser.request()));
+                parser.clear();
+                assert!(parser.is_at_start());
+            }
+        }
+    }
+    Ok(requests)
+}
+
+fn one(bytes: &[u8]) -> Result<Attributes, Malformed> {
+    let mut requests = parsed([bytes])?;
+    assert_eq!(requests.len(), 1);
+    Ok(requests.remove(0))
+}
+
+fn postfix_requests() -> Vec<u8> {
+    let text = include_str!("cases/postfix-3.7-requests.txt");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| format!("{line}\n"))
+        .collect::<String>()
+        .into_bytes()
+}
+
+#[test]
+fn real_requests() {
+    let requests = parsed([&postfix_requests()[..]]).unwrap();
+    assert_eq!(requests.len(), 9);
+    let get = |request: usize, attribute: usize| {
+        requests[request][attribute]
+            .as_deref()
+            .map(|value| str::from_utf8(value).unwrap())
+    };
+    let (state, address, sender, recipient, queue_id, sasl) = (1, 2, 4, 5, 7, 9);
+    assert_eq!(get(0, address), Some("192.0.2.7"));
+    assert_eq!(get(0, queue_id), Some(""));
+    assert_eq!(get(1, recipient), Some("V+ext@Rig.Test"));
+    assert_eq!(get(1, queue_id), Some("97C2B9F0A68"));
+    assert_eq!(
+        (get(2, address), get(2, sender)),
+        (Some("2001:db8::7"), Some(""))
+    );
+    assert_eq!(
+        (get(3, sender), get(3, sasl)),
+        (Some("odd = local@sender.test"), Some("joe"))
+    );
+    assert_eq!(get(4, sender), Some("josé@sénder.test"));
+    assert_eq!((get(5, state), get(5, recipient)), (Some("DATA"), Some("")));
+    assert_eq!(get(6, state), Some("END-OF-MESSAGE"));
+    assert_eq!(get(8, recipient), Some("u@rig.test"));
+}
+
+#[test]
+fn split_at_every_byte() {
+    let bytes = postfix_requests();
+    let whole = parsed([&bytes[..]]).unwrap();
+    for middle in 0..=bytes.len() {
+        assert_eq!(
+            parsed([&bytes[..middle], &bytes[middle..]]).unwrap(),
+            whole,
+            "{middle}"
+        );
+    }
+    for length in [1, 2, 3, 7, 100, 4_096] {
+        assert_eq!(parsed(bytes.chunks(length)).unwrap(), whole, "{length}");
+    }
+}
+
+#[test]
+fn crlf_is_a_line_end() {
+    let bytes = postfix_requests();
+    let whole = parsed([&bytes[..]]).unwrap();
+    let with_cr: Vec<u8> = bytes
+        .iter()
+        .flat_map(|&byte| {
+            if byte == b'\n' {
+                vec![b'\r', b'\n']
+            } else {
+                vec![byte]
+            }
+        })
+        .collect();
+    for length in [1, 2, 3, 5, with_cr.len()] {
+        assert_eq!(parsed(with_cr.chunks(length)).unwrap(), whole, "{length}");
+    }
+    // Only one CR belongs to the line end.
+    assert_eq!(
+        one(b"sender=a\r\r\n\n").unwrap()[4].as_deref(),
+        Some(&b"a\r"[..])
+    );
+}
+
+#[test]
+fn values() {
+    let sender = |bytes: &[u8]| one(bytes).unwrap().remove(4);
+    assert_eq!(sender(b"\n"), None);
+    assert_eq!(sender(b"sender=\n\n"), Some(b"".to_vec()));
+    assert_eq!(sender(b"sender=a = b=c \n\n"), Some(b"a = b=c ".to_vec()));
+    assert_eq!(sender(b"sender=a\nsender=bc\n\n"), Some(b"bc".to_vec()));
+    assert_eq!(sender(b"sender=abc\nsender=\n\n"), Some(b"".to_vec()));
+    assert_eq!(sender(b"Sender=a\n\n"), None);
+    assert_eq!(sender(b"=x=y\nsenders=a\nsende=a\n\n"), None);
+    assert_eq!(sender(b"sender=\xff\xfe\n\n"), Some(b"\xff\xfe".to_vec()));
+}
+
+#[test]
+fn nothing_is_left_of_the_request_before() {
+    let bytes = b"sender=a\nclient_name=b\netrn_domain=\nsasl_username=c\n\nrecipient=d\n\n";
+    let requests = parsed([&bytes[..]]).unwrap();
+    let present = |request: &Attributes| request.iter().filter(|value| value.is_some()).count();
+    assert_eq!(requests.iter().map(present).collect::<Vec<_>>(), [4, 1]);
+}
+
+/// A line of exactly the given length with a name of its own.
+fn line(name: &str, length: usize) -> Vec<u8> {
+    let mut line = format!("{name}=").into_bytes();
+    line.resize(length, b'x');
+    line.push(b'\n');
+    line
+}
+
+#[test]
+fn bounds() {
+    let longest_value = line("sender", 7 + VALUE_BYTES_MAX);
+    let sender = one(&[&longest_value[..], b"\n"].concat())
+        .unwrap()
+        .remove(4);
+    assert_eq!(sender.map(|value| value.len()), Some(VALUE_BYTES_MAX));
+    let name = "n".repeat(LINE_BYTES_MAX - 1);
+    for length in [1, 1_000, usize::MAX] {
+        let parsed = |bytes: &[u8]| parsed(bytes.chunks(length));
+        for name in ["sender", "unknown"] {
+            let too_long = line(name, name.len() + 1 + VALUE_BYTES_MAX + 1);
+            assert_eq!(parsed(&too_long), Err(Malformed::ValueTooLong));
+        }
+        assert_eq!(
+            parsed(format!("{name}=\r\n\n").as_bytes()).map(|it| it.len()),
+            Ok(1)
+        );
+        assert_eq!(
+            parsed(format!("{name}n=\n\n").as_bytes()),
+            Err(Malformed::LineTooLong)
+        );
+        assert_eq!(
+            parsed(&vec![b'x'; 3 * LINE_BYTES_MAX]),
+            Err(Malformed::LineTooLong)
+        );
+        assert_eq!(parsed(b"sender\n"), Err(Malformed::NoEqualsSign));
+        assert_eq!(parsed(b"sender=a\0b\n"), Err(Malformed::Nul));
+        assert_eq!(parsed(b"\0\n"), Err(Malformed::Nul));
+        let lines = line("unknown", 1_023).repeat(REQUEST_BYTES_MAX / 1_024 - 1);
+        let almost = [&lines[..], &line("unknown", 1_022), b"\n"].concat();
+        assert_eq!(almost.len(), REQUEST_BYTES_MAX);
+        assert_eq!(parsed(&almost).map(|it| it.len()), Ok(1));
+        let too_long = [&lines[..], &line("unknown", 1_023), b"\n"].concat();
+        assert_eq!(parsed(&too_long), Err(Malformed::RequestTooLong));
+    }
+}
+
+#[test]
+fn words_are_cut_and_stay_invalid() {
+    let request = one(&[&line("client_address", 3_000)[..], b"\n"].concat()).unwrap();
+    let address = request[2].as_deref().unwrap();
+    assert!(greylet::engine::identity::parse_address(address).is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any bytes, in any pieces: the same requests or the same complaint, and no panic.
+    #[test]
+    fn pieces_do_not_matter(
+        bytes in prop::collection::vec(
+            prop_oneof![
+                6 => Just(b"sender=a\n".to_vec()),
+                3 => Just(b"\n".to_vec()),
+                3 => Just(b"\r\n".to_vec()),
+                2 => Just(b"client_name=".to_vec()),
+                2 => prop::collection::vec(any::<u8>(), 0..20),
+                1 => Just(vec![b'y'; 3_000]),
+            ],
+            0..30,
+        ),
+        length in 1_usize..50,
+    ) {
+        let bytes = bytes.concat();
+        let whole = parsed([&bytes[..]]);
+        prop_assert_eq!(parsed(bytes.chunks(length)), whole);
+    }
+}

@@ -1,0 +1,186 @@
+//! The table against a naive model: a list per class, searched from end to end.
+
+use greylet::engine::table::{Bucket, Class, Entry, Slot, Table};
+use greylet::engine::time::Timestamp;
+use greylet::engine::triplet::Fingerprint;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// What is done to both.
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(u64, Entry),
+    Update(u64, Entry),
+    Remove(u64),
+}
+
+/// Entries by class, the most recently used first.
+struct Model {
+    capacity: usize,
+    classes: [Vec<(Fingerprint, Entry)>; 4],
+}
+
+impl Model {
+    fn find(&self, fingerprint: Fingerprint) -> Option<Entry> {
+        let mut all = self.classes.iter().flatten();
+        all.find(|(found, _)| *found == fingerprint)
+            .map(|(_, entry)| *entry)
+    }
+
+    fn remove(&mut self, fingerprint: Fingerprint) {
+        for class in &mut self.classes {
+            class.retain(|(found, _)| *found != fingerprint);
+        }
+    }
+
+    fn add(&mut self, fingerprint: Fingerprint, entry: Entry) {
+        self.classes[entry.class as usize].insert(0, (fingerprint, entry));
+    }
+
+    /// Of N entries plain may keep N/16, named 3N/16, known N/4 and proven N/2, and plain what rounding leaves.
+    fn floor(&self, class: Class) -> usize {
+        let n = self.capacity;
+        match class {
+            Class::Plain => n - self.floor(Class::Named) - n / 4 - n / 2,
+            Class::Named => 3 * n / 16,
+            Class::Known => n / 4,
+            Class::Proven => n / 2,
+        }
+    }
+
+    fn evict_for(&mut self, newcomer: Class) -> Option<Entry> {
+        if self.classes.iter().map(Vec::len).sum::<usize>() < self.capacity {
+            return None;
+        }
+        let expired = Class::ALL.into_iter().find(|class| {
+            let oldest = self.classes[*class as usize].last();
+            oldest.is_some_and(|(_, entry)| is_expired(entry))
+        });
+        let victim = expired.or_else(|| {
+            Class::ALL.into_iter().find(|class| {
+                let entries = self.classes[*class as usize].len();
+                entries > 0 && entries + usize::from(*class == newcomer) > self.floor(*class)
+            })
+        });
+        let victim = victim.expect("one class is above its floor");
+        self.classes[victim as usize].pop().map(|(_, entry)| entry)
+    }
+}
+
+/// Any rule would do.
+fn is_expired(entry: &Entry) -> bool {
+    entry.since.unix().is_multiple_of(7)
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let class = prop::sample::select(Class::ALL.to_vec());
+    (any::<u32>(), any::<u32>(), any::<u16>(), class).prop_map(
+        |(since, last_seen, count, class)| {
+            let time = |unix: u32| Timestamp::from_unix(unix.into());
+            Entry {
+                since: time(since),
+                last_seen: time(last_seen),
+                count,
+                class,
+            }
+        },
+    )
+}
+
+fn steps(fingerprints: u64) -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..fingerprints, entry()).prop_map(|(name, entry)| Step::Insert(name, entry)),
+        3 => (0..fingerprints, entry()).prop_map(|(name, entry)| Step::Update(name, entry)),
+        1 => (0..fingerprints).prop_map(Step::Remove),
+    ];
+    vec(step, 1..600)
+}
+
+/// Does the steps to a table and to the model, and compares all that can be seen after each.
+fn compare(
+    capacity: u32,
+    steps: &[Step],
+    spread: impl Fn(u64) -> u64,
+) -> Result<(), TestCaseError> {
+    let mut slots = Box::new(heapless::Vec::<Slot, 200>::new());
+    let mut buckets = [Bucket::EMPTY; 200];
+    let mut table = Table::new(slots.as_mut_view(), &mut buckets, capacity);
+    let mut model = Model {
+        capacity: capacity as usize,
+        classes: Default::default(),
+    };
+    for step in steps {
+        let (Step::Insert(name, _) | Step::Update(name, _) | Step::Remove(name)) = *step;
+        let fingerprint = Fingerprint::from_bits(spread(name));
+        let place = table.find(fingerprint);
+        prop_assert_eq!(
+            place.map(|place| *table.entry(place)),
+            model.find(fingerprint)
+        );
+        match (step, place) {
+            (Step::Insert(_, entry), None) => {
+                let evicted = table.insert(fingerprint, *entry, is_expired);
+                prop_assert_eq!(evicted, model.evict_for(entry.class));
+                model.add(fingerprint, *entry);
+            }
+            (Step::Insert(_, entry) | Step::Update(_, entry), Some(place)) => {
+                table.update(place, *entry);
+                model.remove(fingerprint);
+                model.add(fingerprint, *entry);
+            }
+            (Step::Remove(_), Some(place)) => {
+                prop_assert_eq!(Some(table.remove(place)), model.find(fingerprint));
+                model.remove(fingerprint);
+            }
+            (Step::Update(..) | Step::Remove(_), None) => {}
+        }
+        for class in Class::ALL {
+            let entries: Vec<_> = table
+                .iter(class)
+                .map(|(name, entry)| (name, *entry))
+                .collect();
+            prop_assert_eq!(&entries, &model.classes[class as usize]);
+            prop_assert_eq!(table.len_of(class) as usize, entries.len());
+        }
+        prop_assert!(table.len() <= capacity);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn like_the_model(capacity in 64_u32..=200, steps in steps(300)) {
+        compare(capacity, &steps, |name| name.wrapping_mul(0x9e37_79b9_7f4a_7c15))?;
+    }
+
+    /// All in one chain, which a lower half that differs and an upper one that does not brings about.
+    #[test]
+    fn like_the_model_in_one_chain(capacity in 64_u32..=100, steps in steps(150)) {
+        compare(capacity, &steps, |name| name)?;
+    }
+}
+
+/// A full table of the default size, and as many again: chains stay short.
+#[test]
+fn chains_stay_short() {
+    const CAPACITY: usize = 65_536;
+    let mut slots = Box::new(heapless::Vec::<Slot, CAPACITY>::new());
+    let mut buckets = vec![Bucket::EMPTY; CAPACITY];
+    let mut table = Table::new(slots.as_mut_view(), &mut buckets, CAPACITY as u32);
+    let key = greylet::engine::triplet::FingerprintKey::new([3; 16]);
+    let now = Timestamp::from_unix(1);
+    let entry = Entry {
+        since: now,
+        last_seen: now,
+        count: 0,
+        class: Class::Plain,
+    };
+    for number in 0..2 * CAPACITY as u32 {
+        let address = std::net::Ipv4Addr::from_bits(number);
+        table.insert(key.auto_whitelist(address.into()), entry, |_| false);
+    }
+    assert_eq!(table.len() as usize, CAPACITY);
+    assert!(table.longest_chain() <= 12, "{}", table.longest_chain());
+}
