@@ -86,7 +86,7 @@ pub struct Serve {
     /// most connections at a time (default 256)
     #[argh(option, arg_name = "N")]
     pub max_connections: Option<String>,
-    /// connections that the kernel keeps waiting (default 1024)
+    /// connections that the kernel keeps waiting (default as many as it allows)
     #[argh(option, arg_name = "N")]
     pub listen_queue_size: Option<String>,
     /// accepted, needs nothing: only keyed fingerprints are ever kept

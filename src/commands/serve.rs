@@ -23,7 +23,7 @@ use crate::error::Error;
 const PORT_DEFAULT: u16 = 10_023;
 const CONNECTIONS_DEFAULT: u32 = 256;
 const CONNECTIONS_MAX: u32 = 65_536;
-const LISTEN_QUEUE_DEFAULT: u32 = 1_024;
+const LISTEN_QUEUE_MAX: u32 = 4_096;
 const MAX_AGE_DAYS_MAX: u32 = 3_650;
 const GREYLIST_TEXT: &str = "Greylisted, see https://www.rfc-editor.org/rfc/rfc6647";
 const X_GREYLIST_HEADER: &str = "X-Greylist: delayed %t seconds by greylet-%v at %h; %d";
@@ -197,11 +197,11 @@ fn socket_mode(mode: Option<&str>) -> Result<u32, Error> {
 }
 
 fn listen_queue(size: Option<&str>) -> Result<Backlog, Error> {
-    let longest = i32::from(Backlog::MAXCONN) as u32;
-    let size = number("--listen-queue-size", size, 1..=longest, "connections")?
-        .unwrap_or(LISTEN_QUEUE_DEFAULT);
-    // Cannot fail: the number is within the bounds that `new` checks.
-    Ok(Backlog::new(size as i32).unwrap_or(Backlog::MAXCONN))
+    let name = "--listen-queue-size";
+    let size = number(name, size, 1..=LISTEN_QUEUE_MAX, "connections")?;
+    // Where the C library's SOMAXCONN is smaller than this, the kernel's own limit is what is left to ask for.
+    let backlog = size.and_then(|size| Backlog::new(size as i32).ok());
+    Ok(backlog.unwrap_or(Backlog::MAXALLOWABLE))
 }
 
 fn lookup(options: &Serve) -> Result<Lookup, Error> {

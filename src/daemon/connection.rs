@@ -2,10 +2,11 @@
 //! go out in one write.
 //!
 //! An idle connection holds no buffer. What is needed while a request is in progress comes from a small stock, so that in the
-//! long run nothing is allocated; only as many connections as stop in the middle of a request, or do not take
-//! their answers, have one of their own, of bounded size.
+//! long run nothing is allocated. Only a connection that stops in the middle of a request keeps a parser, with
+//! little more than the bytes it has sent, and only one that does not take its answers keeps buffers.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,47 +33,60 @@ const OUTPUT_BYTES: usize = 4_096;
 
 const _: () = assert!(OUTPUT_BYTES >= 2 * REPLY_BYTES_MAX);
 
-/// Workspaces that are kept for the next request.
-const STOCK: usize = 4;
-
-/// What a connection needs while a request is in progress.
-struct Workspace {
-    parser: RequestParser,
+/// Bytes from and to a client, while something is done with them.
+struct Buffers {
     input: [u8; INPUT_BYTES],
     output: Vec<u8, OUTPUT_BYTES>,
 }
 
-/// Workspaces that nobody uses.
-pub(super) struct Stock(RefCell<std::vec::Vec<Box<Workspace>>>);
-
-impl Stock {
-    /// A stock with one workspace, which is enough as long as requests come whole.
-    pub(super) fn new() -> Stock {
-        let mut workspaces = std::vec::Vec::with_capacity(STOCK);
-        workspaces.push(Workspace::new());
-        Stock(RefCell::new(workspaces))
-    }
-
-    fn take(&self) -> Box<Workspace> {
-        self.0.borrow_mut().pop().unwrap_or_else(Workspace::new)
-    }
-
-    /// Takes back a workspace that is at the beginning of a request.
-    fn put(&self, workspace: Box<Workspace>) {
-        let mut workspaces = self.0.borrow_mut();
-        if workspaces.len() < STOCK {
-            workspaces.push(workspace);
+impl Default for Buffers {
+    fn default() -> Buffers {
+        Buffers {
+            input: [0; INPUT_BYTES],
+            output: Vec::new(),
         }
     }
 }
 
-impl Workspace {
-    fn new() -> Box<Workspace> {
-        Box::new(Workspace {
-            parser: RequestParser::new(),
-            input: [0; INPUT_BYTES],
-            output: Vec::new(),
-        })
+/// What requests in progress use, and idle connections do not have.
+pub(super) struct Stocks {
+    buffers: Stock<Buffers>,
+    parsers: Stock<RequestParser>,
+}
+
+impl Stocks {
+    /// One of each, which is enough as long as requests come whole and answers are taken.
+    pub(super) fn new() -> Stocks {
+        Stocks {
+            buffers: Stock::with(Buffers::default()),
+            parsers: Stock::with(RequestParser::with_all_memory()),
+        }
+    }
+}
+
+/// Things that nobody uses at the moment.
+struct Stock<T>(RefCell<std::vec::Vec<Box<T>>>);
+
+impl<T: Default> Stock<T> {
+    /// Things that are kept for the next use.
+    const KEPT: usize = 4;
+
+    fn with(thing: T) -> Stock<T> {
+        let mut things = std::vec::Vec::with_capacity(Self::KEPT);
+        things.push(Box::new(thing));
+        Stock(RefCell::new(things))
+    }
+
+    fn take(&self) -> Box<T> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes back what is as it was.
+    fn put(&self, thing: Box<T>) {
+        let mut things = self.0.borrow_mut();
+        if things.len() < Self::KEPT {
+            things.push(thing);
+        }
     }
 }
 
@@ -86,12 +100,6 @@ enum End {
     Malformed(Malformed),
 }
 
-impl From<Malformed> for End {
-    fn from(malformed: Malformed) -> End {
-        End::Malformed(malformed)
-    }
-}
-
 impl From<io::Error> for End {
     fn from(error: io::Error) -> End {
         End::Broken(error)
@@ -100,7 +108,8 @@ impl From<io::Error> for End {
 
 /// Answers requests until the connection ends.
 pub(super) async fn serve(shared: &Shared<'_>, admitted: Admitted<'_>, stream: Async<OwnedFd>) {
-    match answer_requests(shared, &admitted, &stream).await {
+    let Err(end) = answer_requests(shared, &admitted, &stream).await;
+    match end {
         End::Closed => {}
         End::Broken(error) => log::trace!("connection lost: {error}"),
         End::Malformed(malformed) => shared.complaints.complain(
@@ -117,80 +126,72 @@ async fn answer_requests(
     shared: &Shared<'_>,
     admitted: &Admitted<'_>,
     stream: &Async<OwnedFd>,
-) -> End {
+) -> Result<Infallible, End> {
+    // There while a request is in progress.
+    let mut parser = None;
     loop {
-        if let Err(error) = readable(stream).await {
-            return error.into();
-        }
-        let mut workspace = shared.stock.take();
-        match workspace.answer_until_idle(shared, admitted, stream).await {
-            Ok(()) => shared.stock.put(workspace),
-            Err(end) => return end,
+        readable(stream).await?;
+        let mut buffers = shared.stocks.buffers.take();
+        let read_bytes = match nix::unistd::read(stream.get_ref(), &mut buffers.input) {
+            Ok(0) => return Err(End::Closed),
+            Ok(read_bytes) => read_bytes,
+            Err(Errno::EAGAIN | Errno::EINTR) => 0,
+            Err(error) => return Err(End::Broken(error.into())),
+        };
+        let mut in_progress = parser
+            .take()
+            .unwrap_or_else(|| shared.stocks.parsers.take());
+        let Buffers { input, output } = &mut *buffers;
+        let answered = answer_input(
+            shared,
+            admitted,
+            stream,
+            &mut in_progress,
+            &input[..read_bytes],
+            output,
+        );
+        answered.await?;
+        shared.stocks.buffers.put(buffers);
+        if in_progress.is_at_start() {
+            shared.stocks.parsers.put(in_progress);
+        } else {
+            parser = Some(in_progress);
         }
     }
 }
 
-impl Workspace {
-    /// Reads and answers until no request is in progress. The stream must be readable.
-    async fn answer_until_idle(
-        &mut self,
-        shared: &Shared<'_>,
-        admitted: &Admitted<'_>,
-        stream: &Async<OwnedFd>,
-    ) -> Result<(), End> {
-        loop {
-            match nix::unistd::read(stream.get_ref(), &mut self.input) {
-                Ok(0) => return Err(End::Closed),
-                Ok(read_bytes) => {
-                    self.answer_input(shared, admitted, stream, read_bytes)
-                        .await?;
-                }
-                Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(error) => return Err(End::Broken(error.into())),
-            }
-            if self.parser.is_at_start() {
-                return Ok(());
-            }
-            readable(stream).await?;
-        }
-    }
-
-    /// Answers every request that ends in the input.
-    async fn answer_input(
-        &mut self,
-        shared: &Shared<'_>,
-        admitted: &Admitted<'_>,
-        stream: &Async<OwnedFd>,
-        read_bytes: usize,
-    ) -> Result<(), End> {
-        let mut input = &self.input[..read_bytes];
-        let mut malformed = None;
-        while !input.is_empty() {
-            match self.parser.feed(input) {
-                Ok(fed) => {
-                    input = &input[fed.consumed_bytes..];
-                    if !fed.complete {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    malformed = Some(error);
-                    break;
-                }
-            }
-            let now = shared.clock.now();
-            answer(shared, &self.parser.request(), now, &mut self.output);
-            admitted.answered(now);
-            self.parser.clear();
-            if self.output.capacity() - self.output.len() < REPLY_BYTES_MAX {
-                write(stream, &self.output).await?;
-                self.output.clear();
+/// Answers every request that ends in the input.
+async fn answer_input(
+    shared: &Shared<'_>,
+    admitted: &Admitted<'_>,
+    stream: &Async<OwnedFd>,
+    parser: &mut RequestParser,
+    mut input: &[u8],
+    output: &mut Vec<u8, OUTPUT_BYTES>,
+) -> Result<(), End> {
+    let mut outcome = Ok(());
+    while !input.is_empty() {
+        match parser.feed(input) {
+            Ok(fed) if fed.complete => input = &input[fed.consumed_bytes..],
+            Ok(_) => break,
+            // What was asked before is answered all the same.
+            Err(malformed) => {
+                outcome = Err(End::Malformed(malformed));
+                break;
             }
         }
-        write(stream, &self.output).await?;
-        self.output.clear();
-        malformed.map_or(Ok(()), |malformed| Err(malformed.into()))
+        let now = shared.clock.now();
+        answer(shared, &parser.request(), now, output);
+        admitted.answered(now);
+        parser.clear();
+        if output.capacity() - output.len() < REPLY_BYTES_MAX {
+            write(stream, output).await?;
+            output.clear();
+        }
     }
+    write(stream, output).await?;
+    output.clear();
+    outcome
 }
 
 /// Decides on a request, appends the reply, and says in the log what was decided.

@@ -185,33 +185,41 @@ impl Stream {
 
     /// Appends a line, and before it the number of those that have been dropped; or drops it.
     fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) {
-        let dropped_lines = self.dropped_lines;
-        let announced = dropped_lines == 0
-            || self.try_push(
-                Level::Warn,
-                &format_args!("{dropped_lines} log lines were dropped: nobody read them in time"),
-            );
-        if announced {
-            self.dropped_lines = 0;
+        let pushed = self.try_push(level, message)
+            || (self.forget_written() && self.try_push(level, message));
+        self.dropped_lines = if pushed {
+            0
+        } else {
+            self.dropped_lines.saturating_add(1)
+        };
+    }
+
+    /// Appends all or nothing.
+    fn try_push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> bool {
+        let start = self.lines.len();
+        let pushed = self.append_dropped().is_ok() && self.append_line(level, message).is_ok();
+        if !pushed {
+            self.lines.truncate(start);
         }
-        if !announced || !self.try_push(level, message) {
-            self.dropped_lines = self.dropped_lines.saturating_add(1);
+        pushed
+    }
+
+    fn append_dropped(&mut self) -> std::fmt::Result {
+        match self.dropped_lines {
+            0 => Ok(()),
+            lines => self.append_line(
+                Level::Warn,
+                &format_args!("{lines} log lines were dropped: nobody read them in time"),
+            ),
         }
     }
 
-    fn try_push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> bool {
-        let start = self.lines.len();
-        if self.append_line(level, message).is_ok() {
-            return true;
-        }
-        self.lines.truncate(start);
-        if self.written_bytes == 0 {
-            return false;
-        }
+    /// Makes room where lines have been written; false if there is none to be made.
+    fn forget_written(&mut self) -> bool {
+        let left_bytes = self.lines.len() - self.written_bytes;
         self.lines.copy_within(self.written_bytes.., 0);
-        self.lines.truncate(start - self.written_bytes);
-        self.written_bytes = 0;
-        self.try_push(level, message)
+        self.lines.truncate(left_bytes);
+        std::mem::take(&mut self.written_bytes) > 0
     }
 
     fn append_line(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> std::fmt::Result {
@@ -280,4 +288,85 @@ fn is_journal(stream: impl AsFd) -> bool {
         nix::sys::stat::fstat(stream)
             .is_ok_and(|stat| journal == format!("{}:{}", stat.st_dev, stat.st_ino))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+
+    /// Tells this test, started once more by itself, to panic.
+    const PANIC: &str = "GREYLET_TEST_PANIC";
+
+    /// In a detached task, where smol would catch it.
+    #[test]
+    fn a_panic_ends_the_process_with_a_line_in_the_log() {
+        if std::env::var_os(PANIC).is_some() {
+            start(LevelFilter::Trace);
+            abort_on_panic();
+            let executor = smol::LocalExecutor::new();
+            executor.spawn(async { panic!("on purpose") }).detach();
+            smol::block_on(executor.run(std::future::pending::<()>()));
+        }
+        let test = std::env::current_exe().expect("the path of this test");
+        let name = "daemon::log::tests::a_panic_ends_the_process_with_a_line_in_the_log";
+        let output = Command::new(test)
+            .args(["--exact", name, "--nocapture"])
+            .env(PANIC, "1")
+            .env_remove("JOURNAL_STREAM")
+            .stdin(Stdio::null())
+            .output()
+            .expect("it starts");
+        assert_eq!(output.status.signal(), Some(nix::libc::SIGABRT));
+        let error = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(
+            error.contains("on purpose") && error.ends_with("; aborting\n"),
+            "{error}"
+        );
+    }
+
+    fn pushed(stream: &mut Stream, message: &str) {
+        stream.push(Level::Info, &format_args!("{message}"));
+    }
+
+    #[test]
+    fn lines_are_kept_until_there_is_no_room() {
+        let mut stream = Box::new(Stream::new());
+        let line = "x".repeat(999);
+        for _ in 0..70 {
+            pushed(&mut stream, &line);
+        }
+        assert_eq!((stream.lines.len(), stream.dropped_lines), (65_000, 5));
+        // The reader has taken some.
+        stream.written_bytes = 10_000;
+        pushed(&mut stream, "last");
+        let lines = String::from_utf8(stream.lines.to_vec()).expect("UTF-8");
+        let mut end = lines.lines().rev();
+        assert_eq!(end.next(), Some("last"));
+        assert_eq!(
+            end.next(),
+            Some("5 log lines were dropped: nobody read them in time")
+        );
+        assert_eq!(end.count(), 55);
+    }
+
+    #[test]
+    fn a_message_is_one_line_with_the_journals_severity() {
+        let mut stream = Box::new(Stream::new());
+        pushed(&mut stream, "a\nb\tc");
+        stream.to_journal = true;
+        stream.push(Level::Error, &format_args!("d"));
+        stream.push(Level::Warn, &format_args!("e"));
+        stream.push(Level::Debug, &format_args!("f"));
+        assert_eq!(&stream.lines[..], b"a?b?c\n<3>d\n<4>e\n<6>f\n");
+    }
+
+    #[test]
+    fn pieces_end_with_a_line() {
+        let lines = [b"x".repeat(3_000), b"\n".to_vec()].concat().repeat(3);
+        assert_eq!(piece(&lines).len(), 3_001);
+        assert_eq!(piece(b"a\nb\n"), b"a\nb\n");
+        assert_eq!(piece(&b"x".repeat(9_000)).len(), PIECE_BYTES_MAX);
+    }
 }

@@ -29,7 +29,7 @@ use smol::{Async, LocalExecutor, Timer, future};
 use crate::daemon::admission::Admission;
 use crate::daemon::clock::Clock;
 use crate::daemon::complaints::{Complaint, Complaints};
-use crate::daemon::connection::Stock;
+use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
 use crate::daemon::signals::Signals;
 use crate::engine::limits::ENTRIES_MAX;
@@ -93,7 +93,7 @@ struct Shared<'a> {
     clock: Clock,
     trust_test_time: bool,
     admission: Admission,
-    stock: Stock,
+    stocks: Stocks,
     complaints: Complaints,
     answers: Cell<u64>,
     /// How often a new connection found no free place.
@@ -149,7 +149,7 @@ pub fn serve(settings: Settings) -> Result<(), Error> {
         clock: Clock::start(),
         trust_test_time: settings.trust_test_time,
         admission: Admission::new(connections_max),
-        stock: Stock::new(),
+        stocks: Stocks::new(),
         complaints: Complaints::default(),
         answers: Cell::new(0),
         limit_reached: Cell::new(0),

@@ -7,8 +7,6 @@
 
 use std::fmt;
 
-use heapless::{Vec, VecView};
-
 use crate::engine::limits::{
     INSTANCE_BYTES_MAX, LINE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX, WORD_BYTES_MAX,
 };
@@ -82,104 +80,71 @@ pub struct Fed {
     pub complete: bool,
 }
 
-/// A value, and whether the request has it at all.
-#[derive(Default)]
-struct Value<const N: usize> {
-    bytes: Vec<u8, N>,
-    present: bool,
+/// The attributes that are kept.
+#[derive(Clone, Copy)]
+enum Kept {
+    Request,
+    ProtocolState,
+    ClientAddress,
+    ClientName,
+    Sender,
+    Recipient,
+    Instance,
+    QueueId,
+    EtrnDomain,
+    SaslUsername,
+    PolicyTestTime,
 }
 
-impl<const N: usize> Value<N> {
-    fn get(&self) -> Option<&[u8]> {
-        self.present.then_some(&self.bytes)
-    }
+const KEPT: usize = Kept::PolicyTestTime as usize + 1;
 
-    /// Takes over `value`, or as much of it as has room: more of a word than that means the same as that.
-    fn set(&mut self, value: &[u8]) {
-        self.present = true;
-        self.bytes.clear();
-        append_bounded(&mut self.bytes, value);
-    }
-}
+/// Room for the longest values of all.
+const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 6 * WORD_BYTES_MAX;
 
-fn append_bounded(to: &mut VecView<u8>, bytes: &[u8]) {
-    let room = to.capacity() - to.len();
-    let fits = &bytes[..bytes.len().min(room)];
-    // Cannot fail: it was cut to the room there is.
-    let _ = to.extend_from_slice(fits);
-}
-
-/// A request in progress.
-#[derive(Default)]
-pub struct RequestParser {
-    /// The beginning of a line whose end has not arrived, with room for a CR that may belong to the line end.
-    line: Vec<u8, { LINE_BYTES_MAX + 1 }>,
-    /// Bytes of this request so far.
-    length_bytes: usize,
-    request: Value<WORD_BYTES_MAX>,
-    protocol_state: Value<WORD_BYTES_MAX>,
-    client_address: Value<WORD_BYTES_MAX>,
-    client_name: Value<VALUE_BYTES_MAX>,
-    sender: Value<VALUE_BYTES_MAX>,
-    recipient: Value<VALUE_BYTES_MAX>,
-    instance: Value<INSTANCE_BYTES_MAX>,
-    queue_id: Value<WORD_BYTES_MAX>,
-    etrn_domain: Value<0>,
-    sasl_username: Value<WORD_BYTES_MAX>,
-    policy_test_time: Value<WORD_BYTES_MAX>,
-}
-
-impl RequestParser {
-    /// A parser at the beginning of a request.
-    pub fn new() -> RequestParser {
-        RequestParser::default()
-    }
-
-    /// Takes bytes up to the end of a request, or all of them.
-    ///
-    /// # Errors
-    ///
-    /// The bytes are not the policy protocol; the parser must be [cleared](RequestParser::clear) before it is used again.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Malformed> {
-        let mut consumed_bytes = 0;
-        while consumed_bytes < bytes.len() {
-            let rest = &bytes[consumed_bytes..];
-            let line_end = rest.iter().position(|&byte| byte == b'\n');
-            let piece = &rest[..line_end.unwrap_or(rest.len())];
-            let taken_bytes = piece.len() + usize::from(line_end.is_some());
-            consumed_bytes += taken_bytes;
-            self.length_bytes += taken_bytes;
-            if self.length_bytes > REQUEST_BYTES_MAX {
-                return Err(Malformed::RequestTooLong);
-            }
-            if line_end.is_some() && self.line.is_empty() {
-                if self.take_line(piece)? {
-                    return Ok(Fed {
-                        consumed_bytes,
-                        complete: true,
-                    });
-                }
-                continue;
-            }
-            if self.line.extend_from_slice(piece).is_err() {
-                return Err(Malformed::LineTooLong);
-            }
-            if line_end.is_some() {
-                let line = std::mem::take(&mut self.line);
-                if self.take_line(&line)? {
-                    return Ok(Fed {
-                        consumed_bytes,
-                        complete: true,
-                    });
-                }
-            }
-        }
-        Ok(Fed {
-            consumed_bytes,
-            complete: false,
+impl Kept {
+    fn of_name(name: &[u8]) -> Option<Kept> {
+        Some(match name {
+            b"request" => Kept::Request,
+            b"protocol_state" => Kept::ProtocolState,
+            b"client_address" => Kept::ClientAddress,
+            b"client_name" => Kept::ClientName,
+            b"sender" => Kept::Sender,
+            b"recipient" => Kept::Recipient,
+            b"instance" => Kept::Instance,
+            b"queue_id" => Kept::QueueId,
+            b"etrn_domain" => Kept::EtrnDomain,
+            b"sasl_username" => Kept::SaslUsername,
+            b"policy_test_time" => Kept::PolicyTestTime,
+            _ => return None,
         })
     }
 
+    /// How much of its value is kept. More of a word or number than that is no more valid than this much.
+    const fn bytes_max(self) -> usize {
+        match self {
+            Kept::ClientName | Kept::Sender | Kept::Recipient => VALUE_BYTES_MAX,
+            Kept::Instance => INSTANCE_BYTES_MAX,
+            Kept::EtrnDomain => 0,
+            Kept::Request
+            | Kept::ProtocolState
+            | Kept::ClientAddress
+            | Kept::QueueId
+            | Kept::SaslUsername
+            | Kept::PolicyTestTime => WORD_BYTES_MAX,
+        }
+    }
+}
+
+/// The values of the attributes that are kept, one behind the other, so that a short request needs little memory.
+#[derive(Default)]
+struct Values {
+    bytes: Vec<u8>,
+    ranges: [Option<(u16, u16)>; KEPT],
+}
+
+const _: () = assert!(KEPT_BYTES_MAX <= u16::MAX as usize);
+
+impl Values {
     /// Takes one line without its LF; true if it was the blank one.
     fn take_line(&mut self, line: &[u8]) -> Result<bool, Malformed> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -200,37 +165,135 @@ impl RequestParser {
         if value.len() > VALUE_BYTES_MAX {
             return Err(Malformed::ValueTooLong);
         }
-        match name {
-            b"request" => self.request.set(value),
-            b"protocol_state" => self.protocol_state.set(value),
-            b"client_address" => self.client_address.set(value),
-            b"client_name" => self.client_name.set(value),
-            b"sender" => self.sender.set(value),
-            b"recipient" => self.recipient.set(value),
-            b"instance" => self.instance.set(value),
-            b"queue_id" => self.queue_id.set(value),
-            b"etrn_domain" => self.etrn_domain.set(value),
-            b"sasl_username" => self.sasl_username.set(value),
-            b"policy_test_time" => self.policy_test_time.set(value),
-            _ => {}
+        if let Some(kept) = Kept::of_name(name) {
+            self.set(kept, value);
         }
         Ok(false)
     }
 
+    fn get(&self, kept: Kept) -> Option<&[u8]> {
+        let (start, end) = self.ranges[kept as usize]?;
+        Some(&self.bytes[usize::from(start)..usize::from(end)])
+    }
+
+    fn set(&mut self, kept: Kept, value: &[u8]) {
+        self.remove(kept);
+        let value = &value[..value.len().min(kept.bytes_max())];
+        let start = self.bytes.len() as u16;
+        self.bytes.extend_from_slice(value);
+        debug_assert!(self.bytes.len() <= KEPT_BYTES_MAX);
+        self.ranges[kept as usize] = Some((start, self.bytes.len() as u16));
+    }
+
+    fn remove(&mut self, kept: Kept) {
+        let Some((start, end)) = self.ranges[kept as usize].take() else {
+            return;
+        };
+        let length = end - start;
+        self.bytes
+            .copy_within(usize::from(end).., usize::from(start));
+        self.bytes.truncate(self.bytes.len() - usize::from(length));
+        for range in self
+            .ranges
+            .iter_mut()
+            .flatten()
+            .filter(|range| range.0 >= end)
+        {
+            *range = (range.0 - length, range.1 - length);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ranges = [None; KEPT];
+    }
+}
+
+/// A request in progress.
+#[derive(Default)]
+pub struct RequestParser {
+    /// Bytes of this request so far.
+    length_bytes: usize,
+    values: Values,
+    /// The beginning of a line whose end has not arrived, with room for a CR that may belong to the line end.
+    line: Vec<u8>,
+}
+
+/// A line at its longest, with the CR.
+const PARTIAL_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + 1;
+
+impl RequestParser {
+    /// A parser at the beginning of a request. It takes memory as it needs it, within the bounds, and keeps it.
+    pub fn new() -> RequestParser {
+        RequestParser::default()
+    }
+
+    /// A parser that has taken all the memory that it will ever need.
+    pub fn with_all_memory() -> RequestParser {
+        let mut parser = RequestParser::new();
+        parser.values.bytes.reserve_exact(KEPT_BYTES_MAX);
+        parser.line.reserve_exact(PARTIAL_LINE_BYTES_MAX);
+        parser
+    }
+
+    /// Takes bytes up to the end of a request, or all of them.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not the policy protocol; the parser must be [cleared](RequestParser::clear) before it is used again.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Malformed> {
+        let mut consumed_bytes = 0;
+        while consumed_bytes < bytes.len() {
+            let rest = &bytes[consumed_bytes..];
+            let line_end = rest.iter().position(|&byte| byte == b'\n');
+            let piece = &rest[..line_end.unwrap_or(rest.len())];
+            let taken_bytes = piece.len() + usize::from(line_end.is_some());
+            consumed_bytes += taken_bytes;
+            self.length_bytes += taken_bytes;
+            if self.length_bytes > REQUEST_BYTES_MAX {
+                return Err(Malformed::RequestTooLong);
+            }
+            let complete = if self.line.is_empty() && line_end.is_some() {
+                self.values.take_line(piece)?
+            } else {
+                if self.line.len() + piece.len() > PARTIAL_LINE_BYTES_MAX {
+                    return Err(Malformed::LineTooLong);
+                }
+                self.line.extend_from_slice(piece);
+                let complete = line_end.is_some() && self.values.take_line(&self.line)?;
+                if line_end.is_some() {
+                    self.line.clear();
+                }
+                complete
+            };
+            if complete {
+                return Ok(Fed {
+                    consumed_bytes,
+                    complete,
+                });
+            }
+        }
+        Ok(Fed {
+            consumed_bytes,
+            complete: false,
+        })
+    }
+
     /// The request so far; whole once [`feed`](RequestParser::feed) has said so.
     pub fn request(&self) -> Request<'_> {
+        let get = |kept| self.values.get(kept);
         Request {
-            request: self.request.get(),
-            protocol_state: self.protocol_state.get(),
-            client_address: self.client_address.get(),
-            client_name: self.client_name.get(),
-            sender: self.sender.get(),
-            recipient: self.recipient.get(),
-            instance: self.instance.get(),
-            queue_id: self.queue_id.get(),
-            etrn_domain: self.etrn_domain.get(),
-            sasl_username: self.sasl_username.get(),
-            policy_test_time: self.policy_test_time.get(),
+            request: get(Kept::Request),
+            protocol_state: get(Kept::ProtocolState),
+            client_address: get(Kept::ClientAddress),
+            client_name: get(Kept::ClientName),
+            sender: get(Kept::Sender),
+            recipient: get(Kept::Recipient),
+            instance: get(Kept::Instance),
+            queue_id: get(Kept::QueueId),
+            etrn_domain: get(Kept::EtrnDomain),
+            sasl_username: get(Kept::SaslUsername),
+            policy_test_time: get(Kept::PolicyTestTime),
         }
     }
 
@@ -241,18 +304,8 @@ impl RequestParser {
 
     /// Forgets everything, for the next request.
     pub fn clear(&mut self) {
-        self.line.clear();
         self.length_bytes = 0;
-        self.request.present = false;
-        self.protocol_state.present = false;
-        self.client_address.present = false;
-        self.client_name.present = false;
-        self.sender.present = false;
-        self.recipient.present = false;
-        self.instance.present = false;
-        self.queue_id.present = false;
-        self.etrn_domain.present = false;
-        self.sasl_username.present = false;
-        self.policy_test_time.present = false;
+        self.values.clear();
+        self.line.clear();
     }
 }
