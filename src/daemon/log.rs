@@ -340,10 +340,10 @@ mod tests {
         assert_eq!((stream.lines.len(), stream.dropped_lines), (65_000, 5));
         // The reader has taken some.
         stream.written_bytes = 10_000;
-        pushed(&mut stream, "last");
+        pushed(&mut stream, &line);
         let lines = String::from_utf8(stream.lines.to_vec()).expect("UTF-8");
         let mut end = lines.lines().rev();
-        assert_eq!(end.next(), Some("last"));
+        assert_eq!(end.next(), Some(&line[..]));
         assert_eq!(
             end.next(),
             Some("5 log lines were dropped: nobody read them in time")

@@ -1,1 +1,94 @@
-fn main() {}
+//! greylet under load, beside the fastest server that could be in its place and, if wanted, Postgrey.
+//!
+//! `cargo bench --bench load` compares requests/s, latency and CPU per request; `cargo bench --bench load -- memory` shows what a
+//! flood does to greylet's memory; `-- --help` lists the options. Both print Markdown, need nothing but loopback and
+//! clean up behind themselves. `cargo test --all-targets` only tries whether the comparison still runs.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`comparison`], [`memory`] | the two modes: what is measured, and the table of it |
+//! | [`server`], [`address`] | a server as a child process, and where it listens |
+//! | [`limit`] | the fastest server there could be |
+//! | [`client`], [`flood`] | who asks: like Postfix, or as fast as possible |
+//! | [`request`] | what is asked |
+//! | [`cores`] | which core runs what |
+//! | [`process`], [`machine`], [`others`] | what /proc says |
+//! | [`scratch`] | a folder for the time being |
+
+mod address;
+mod client;
+mod comparison;
+mod cores;
+mod flood;
+mod limit;
+mod machine;
+mod memory;
+mod options;
+mod others;
+mod process;
+mod request;
+mod scratch;
+mod server;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::comparison::Plan;
+use crate::cores::Cores;
+use crate::options::{Mode, Options};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("load: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[String]) -> Result<(), String> {
+    if let [first, address] = words
+        && first == limit::ARGUMENT
+    {
+        return limit::serve(address);
+    }
+    let cores = Cores::find();
+    // cargo bench says that it is one, cargo test says nothing.
+    let is_bench = words.iter().any(|word| word == "--bench");
+    if !is_bench {
+        return try_out(words, cores);
+    }
+    let words = words.iter().filter(|word| *word != "--bench");
+    let options = match Options::parse(words.cloned())? {
+        Mode::Help(text) => return print(&text),
+        Mode::Measure(options) => options,
+    };
+    let head = machine::describe(&options)?;
+    let table = match options.memory_requests {
+        Some(requests) => memory::measure(&options, cores, requests)?,
+        None => comparison::measure(&options, cores, &Plan::of_rounds(options.rounds))?,
+    };
+    print(&format!("{head}\n{table}"))
+}
+
+/// What `cargo test` gets: the comparison in a fraction of a second, without its figures. Test runners that ask for a list of
+/// tests, or for one by name, get nothing.
+fn try_out(words: &[String], cores: Cores) -> Result<(), String> {
+    if words.is_empty() {
+        comparison::measure(&Options::default(), cores, &Plan::TRIAL)?;
+    }
+    print("load: only tried out; `cargo bench --bench load` measures\n")
+}
+
+fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("cannot write to standard output: {error}"))
+}
