@@ -107,10 +107,10 @@ pub struct Serve {
     /// accepted, without effect in this version
     #[argh(option, arg_name = "NAME")]
     pub group: Option<String>,
-    /// log more than one line a decision
+    /// log repeated questions and other SMTP states than RCPT too
     #[argh(switch, short = 'v')]
     pub verbose: bool,
-    /// log no decisions
+    /// log no decisions (wins over --verbose)
     #[argh(switch, short = 'q')]
     pub quiet: bool,
     /// for tests: take the request attribute policy_test_time as now; local listeners only

@@ -148,7 +148,7 @@ fn complaints_do_not_drown_the_log() {
 }
 
 #[test]
-fn half_a_request_and_an_unread_answer_hold_up_nobody() {
+fn half_a_request_holds_up_nobody() {
     let server = Server::start(&["--quiet"]);
     let mut halves: Vec<_> = (0..100).map(|_| server.connect()).collect();
     let request = request(&[]);
@@ -156,11 +156,6 @@ fn half_a_request_and_an_unread_answer_hold_up_nobody() {
     for client in &mut halves {
         client.send(first);
     }
-    // Answers that nobody reads, until no more are taken.
-    let mut deaf = server.connect();
-    deaf.stream().set_nonblocking(true).expect("not blocking");
-    let many = request.repeat(1_000);
-    while deaf.stream().write(many.as_bytes()).is_ok() {}
     assert!(
         server
             .connect()
@@ -169,6 +164,73 @@ fn half_a_request_and_an_unread_answer_hold_up_nobody() {
     );
     for client in &mut halves {
         assert!(client.ask(second).starts_with("DEFER_IF_PERMIT "));
+    }
+}
+
+/// The answers do not fit into the socket, so greylet must wait with some, and with reading more.
+#[test]
+fn answers_that_nobody_reads_hold_up_nobody() {
+    let scratch = Scratch::new("deaf");
+    let socket = scratch.path("policy");
+    let server = Server::start_on(&[&format!("--unix={socket}")], &["--quiet"]);
+    let mut deaf = Client::unix(&socket);
+    let requests = request(&[]).repeat(100);
+    let patience = std::time::Duration::from_millis(500);
+    deaf.stream()
+        .set_write_timeout(Some(patience))
+        .expect("a timeout");
+    let mut sent_bytes = 0;
+    // Until nothing is taken any more, for a time in which all of it could have been.
+    while let Ok(bytes) = deaf
+        .stream()
+        .write(&requests.as_bytes()[sent_bytes % requests.len()..])
+    {
+        sent_bytes += bytes;
+        assert!(sent_bytes < 1 << 26, "greylet takes requests without end");
+    }
+    assert!(
+        Client::unix(&socket)
+            .ask(request(&[]))
+            .starts_with("DEFER_IF_PERMIT ")
+    );
+    // What was taken is answered when it is wanted.
+    let whole = sent_bytes / request(&[]).len();
+    for _ in 0..whole {
+        assert!(deaf.action().starts_with("DEFER_IF_PERMIT "));
+    }
+    drop(server);
+}
+
+#[test]
+fn without_descriptors_one_gives_way() {
+    let mut server = Server::start(&[]);
+    let mut honest = server.connect();
+    honest.ask(request(&[]));
+    let mut silent: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    // They have all been taken when this one has been answered.
+    server.connect().ask(request(&[]));
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its descriptors");
+    let limit = std::process::Command::new("prlimit")
+        .arg(format!("--nofile={}", open.count()))
+        .arg(format!("--pid={}", server.pid()))
+        .status();
+    assert!(limit.expect("prlimit (util-linux)").success());
+    let mut newcomers: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut newcomers {
+        assert!(client.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
+    }
+    assert!(honest.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
+    assert_eq!(silent[0].rest(), b"");
+    server.wait_for("cannot accept a connection: Too many open files");
+}
+
+#[test]
+fn nobody_sets_the_time_without_leave() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for time in ["1700000000", "1700001000"] {
+        let action = client.ask(request(&[("policy_test_time", Some(time))]));
+        assert!(action.starts_with("DEFER_IF_PERMIT "), "{action}");
     }
 }
 
@@ -329,6 +391,36 @@ fn the_log_never_holds_up_mail() {
         kill(pid, Signal::SIGTERM).expect("it is running");
         assert!(child.wait().expect("it ends").success());
     }
+}
+
+/// A terminal says that it can be written to when there is room for one byte.
+#[test]
+fn a_stuck_terminal_holds_up_no_mail() {
+    let scratch = Scratch::new("terminal");
+    let socket = scratch.path("policy");
+    let terminal = nix::pty::openpty(None, None).expect("a terminal");
+    let mut child = greylet()
+        .args(["serve", "--unix", &socket])
+        .stdin(Stdio::null())
+        .stdout(terminal.slave.try_clone().expect("a handle"))
+        .stderr(terminal.slave)
+        .spawn()
+        .expect("greylet starts");
+    let mut screen = std::fs::File::from(terminal.master);
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains("listening on") {
+        let mut piece = [0; 100];
+        let bytes = std::io::Read::read(&mut screen, &mut piece).expect("a line");
+        shown.extend_from_slice(&piece[..bytes]);
+    }
+    let mut client = Client::unix(&socket);
+    for number in 0..2_000 {
+        let action = client.ask(request_from(&format!("s{number}x@s.example")));
+        assert!(action.starts_with("DEFER_IF_PERMIT "));
+    }
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    kill(pid, Signal::SIGTERM).expect("it is running");
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]

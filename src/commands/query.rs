@@ -1,13 +1,15 @@
 //! `greylet query`: asks a policy server what Postfix would ask it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::Query;
 use crate::commands::print;
+use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
+use crate::engine::text::Printable;
 use crate::error::Error;
 
 const SERVER_DEFAULT: &str = "127.0.0.1:10023";
@@ -42,22 +44,26 @@ impl Outcome {
 ///
 /// The command line is wrong, or there is no answer.
 pub fn run(options: &Query) -> Result<ExitCode, Error> {
-    let requests = if options.stdin {
-        read_requests()?
-    } else {
-        vec![request(options)?]
-    };
     let server = options.server.as_deref().unwrap_or(SERVER_DEFAULT);
-    let no_answer = |error: io::Error| Error::failure(format!("no answer from {server}: {error}"));
-    let mut connection = Connection::to(server)?;
-    let mut worst = Outcome::Passed;
-    for request in requests {
-        connection.out.write_all(&request).map_err(no_answer)?;
-        let action = connection.read_action().map_err(no_answer)?;
-        print(&format!("{action}\n"))?;
-        worst = worst.max(outcome(&action));
+    if !options.stdin {
+        let request = request(options)?;
+        return Ok(Connection::to(server)?.ask(&request)?.exit_code());
     }
-    Ok(worst.exit_code())
+    let mut connection = None;
+    let mut worst = Outcome::Passed;
+    for request in Requests(io::stdin().lock()) {
+        let request = request
+            .map_err(|error| Error::failure(format!("cannot read standard input: {error}")))?;
+        let connection = match &mut connection {
+            Some(connection) => connection,
+            None => connection.insert(Connection::to(server)?),
+        };
+        worst = worst.max(connection.ask(&request)?);
+    }
+    match connection {
+        Some(_) => Ok(worst.exit_code()),
+        None => Err(Error::failure("there is no request on standard input")),
+    }
 }
 
 /// The request that Postfix would send, with the attributes in its order.
@@ -136,34 +142,43 @@ fn request(options: &Query) -> Result<Vec<u8>, Error> {
     Ok(request)
 }
 
-/// Requests from standard input; the last one may lack its blank line.
-fn read_requests() -> Result<Vec<Vec<u8>>, Error> {
-    let failed = |error| Error::failure(format!("cannot read standard input: {error}"));
-    let mut requests = Vec::new();
-    let mut request = Vec::new();
-    for line in io::stdin().lock().split(b'\n') {
-        let line = line.map_err(failed)?;
-        let is_blank = line.is_empty() || line == b"\r";
-        if is_blank && request.is_empty() {
-            continue;
+/// Requests as they are read; the last one may lack its blank line.
+struct Requests<R>(R);
+
+impl<R: BufRead> Iterator for Requests<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut request = Vec::new();
+        loop {
+            let start = request.len();
+            match self.0.read_until(b'\n', &mut request) {
+                Err(error) => return Some(Err(error)),
+                Ok(0) if request.is_empty() => return None,
+                Ok(0) => {
+                    let end: &[u8] = if request.ends_with(b"\n") {
+                        b"\n"
+                    } else {
+                        b"\n\n"
+                    };
+                    request.extend_from_slice(end);
+                    return Some(Ok(request));
+                }
+                Ok(_) => {}
+            }
+            let is_blank = [&b"\n"[..], b"\r\n"].contains(&&request[start..]);
+            match (is_blank, start) {
+                // Nothing stands between two requests.
+                (true, 0) => request.clear(),
+                (true, _) => return Some(Ok(request)),
+                (false, _) => {}
+            }
         }
-        request.extend_from_slice(&line);
-        request.push(b'\n');
-        if is_blank {
-            requests.push(std::mem::take(&mut request));
-        }
     }
-    if !request.is_empty() {
-        request.push(b'\n');
-        requests.push(request);
-    }
-    if requests.is_empty() {
-        return Err(Error::failure("there is no request on standard input"));
-    }
-    Ok(requests)
 }
 
 struct Connection {
+    server: String,
     out: Box<dyn Write>,
     answers: BufReader<Box<dyn Read>>,
 }
@@ -171,7 +186,7 @@ struct Connection {
 impl Connection {
     fn to(server: &str) -> Result<Connection, Error> {
         let connected = match server.strip_prefix("unix:") {
-            Some(path) => Connection::to_unix(path),
+            Some(path) => Connection::to_unix(server, path),
             None => Connection::to_inet(server),
         };
         connected.map_err(|error| {
@@ -187,25 +202,55 @@ impl Connection {
     }
 
     fn to_inet(server: &str) -> io::Result<Connection> {
-        let stream = TcpStream::connect(server)?;
+        let mut outcome = Err(io::Error::from(io::ErrorKind::InvalidInput));
+        for address in server.to_socket_addrs()? {
+            outcome = TcpStream::connect_timeout(&address, TIMEOUT);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        let stream = outcome?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         let out = stream.try_clone()?;
-        Ok(Connection {
-            out: Box::new(out),
-            answers: BufReader::new(Box::new(stream)),
-        })
+        Ok(Connection::over(server, out, stream))
     }
 
-    fn to_unix(path: &str) -> io::Result<Connection> {
+    fn to_unix(server: &str, path: &str) -> io::Result<Connection> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         let out = stream.try_clone()?;
-        Ok(Connection {
+        Ok(Connection::over(server, out, stream))
+    }
+
+    fn over(server: &str, out: impl Write + 'static, answers: impl Read + 'static) -> Connection {
+        Connection {
+            server: server.to_owned(),
             out: Box::new(out),
-            answers: BufReader::new(Box::new(stream)),
-        })
+            answers: BufReader::new(Box::new(answers)),
+        }
+    }
+
+    /// Sends a request and prints the action that it is answered with.
+    fn ask(&mut self, request: &[u8]) -> Result<Outcome, Error> {
+        let answered = self
+            .out
+            .write_all(request)
+            .and_then(|()| self.read_action());
+        let action = answered.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    format!("nothing came for {} seconds", TIMEOUT.as_secs())
+                }
+                _ => error.to_string(),
+            };
+            Error::failure(format!("no answer from {}: {why}", self.server))
+        })?;
+        let bytes = action.as_bytes();
+        let bytes_max = bytes.len();
+        print(&format!("{}\n", Printable { bytes, bytes_max }))?;
+        Ok(outcome(&action))
     }
 
     /// Reads one answer: lines up to a blank one, of which the first `action=` counts.
@@ -224,10 +269,11 @@ impl Connection {
             }
             match line.strip_prefix("action=") {
                 Some(text) if action.is_none() => action = Some(text.to_owned()),
-                Some(_) => {
-                    log::warn!("the answer has a second action, which Postfix ignores: {line}")
+                _ => {
+                    let (bytes, bytes_max) = (line.as_bytes(), LOGGED_VALUE_BYTES_MAX);
+                    let line = Printable { bytes, bytes_max };
+                    log::warn!("the answer has a line that Postfix ignores: {line}");
                 }
-                None => log::warn!("the answer has a line that Postfix ignores: {line}"),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use log::LevelFilter;
-use nix::sys::socket::Backlog;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
 
 use crate::cli::Serve;
 use crate::daemon::{Endpoint, Settings};
@@ -35,7 +35,7 @@ const X_GREYLIST_HEADER: &str = "X-Greylist: delayed %t seconds by greylet-%v at
 /// The first option that is wrong.
 pub fn settings(options: Serve) -> Result<Settings, Error> {
     let mut warnings = ineffective(&options);
-    let endpoints = endpoints(&options)?;
+    let endpoints = endpoints(&options, &mut warnings)?;
     if options.trust_test_time {
         refuse_remote_test_time(&endpoints)?;
         warnings.push(
@@ -72,8 +72,9 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
         },
         texts,
         verbosity: match (options.quiet, options.verbose) {
-            (_, true) => LevelFilter::Trace,
-            (true, false) => LevelFilter::Info,
+            // As in Postgrey, quiet wins.
+            (true, _) => LevelFilter::Info,
+            (false, true) => LevelFilter::Trace,
             (false, false) => LevelFilter::Debug,
         },
         trust_test_time: options.trust_test_time,
@@ -117,10 +118,10 @@ fn ineffective(options: &Serve) -> Vec<String> {
         .collect()
 }
 
-fn endpoints(options: &Serve) -> Result<Vec<Endpoint>, Error> {
+fn endpoints(options: &Serve, warnings: &mut Vec<String>) -> Result<Vec<Endpoint>, Error> {
     let mut endpoints = Vec::new();
     for inet in &options.inet {
-        endpoints.extend(inet_endpoints(inet)?);
+        endpoints.extend(inet_endpoints(inet, warnings)?);
     }
     for path in &options.unix {
         if path.is_empty() {
@@ -131,11 +132,18 @@ fn endpoints(options: &Serve) -> Result<Vec<Endpoint>, Error> {
     if endpoints.is_empty() {
         endpoints.push(Endpoint::Inet((Ipv4Addr::LOCALHOST, PORT_DEFAULT).into()));
     }
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        // Of port 0 the kernel makes another one each time.
+        let is_any_port = matches!(endpoint, Endpoint::Inet(address) if address.port() == 0);
+        if !is_any_port && endpoints[..index].contains(endpoint) {
+            return Err(Error::usage(format!("{endpoint} is given twice")));
+        }
+    }
     Ok(endpoints)
 }
 
 /// `[HOST:]PORT`, HOST an address, `[ADDRESS]`, `localhost` or `*`.
-fn inet_endpoints(inet: &str) -> Result<Vec<Endpoint>, Error> {
+fn inet_endpoints(inet: &str, warnings: &mut Vec<String>) -> Result<Vec<Endpoint>, Error> {
     let wrong = |why: &dyn Display| {
         Error::usage(format!(
             "--inet={inet}: {why}; write PORT, ADDRESS:PORT, [IPV6-ADDRESS]:PORT, localhost:PORT or *:PORT"
@@ -150,7 +158,13 @@ fn inet_endpoints(inet: &str) -> Result<Vec<Endpoint>, Error> {
     };
     let addresses: Vec<IpAddr> = match host {
         "localhost" => vec![Ipv4Addr::LOCALHOST.into()],
-        "*" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        "*" if has_ipv6() => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        "*" => {
+            warnings.push(format!(
+                "--inet={inet}: this machine has no IPv6; listening on IPv4 only"
+            ));
+            vec![Ipv4Addr::UNSPECIFIED.into()]
+        }
         _ => {
             let in_brackets = host
                 .strip_prefix('[')
@@ -170,6 +184,16 @@ fn inet_endpoints(inet: &str) -> Result<Vec<Endpoint>, Error> {
         .into_iter()
         .map(|address| Endpoint::Inet(SocketAddr::new(address, port)))
         .collect())
+}
+
+fn has_ipv6() -> bool {
+    socket(
+        AddressFamily::Inet6,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .is_ok()
 }
 
 fn refuse_remote_test_time(endpoints: &[Endpoint]) -> Result<(), Error> {
@@ -410,6 +434,14 @@ mod tests {
     }
 
     #[test]
+    fn quiet_wins() {
+        let verbosity = |words: &[&str]| settled(words).unwrap().verbosity;
+        assert_eq!(verbosity(&["-q"]), LevelFilter::Info);
+        assert_eq!(verbosity(&["-v"]), LevelFilter::Trace);
+        assert_eq!(verbosity(&["-v", "-q"]), LevelFilter::Info);
+    }
+
+    #[test]
     fn where_to_listen() {
         assert_eq!(listening(&["--inet=10023"]), ["127.0.0.1:10023"]);
         assert_eq!(listening(&["--inet=localhost:1"]), ["127.0.0.1:1"]);
@@ -496,6 +528,11 @@ mod tests {
             (vec!["--inet=::1:10023"], "in brackets"),
             (vec!["--inet=[127.0.0.1]:1"], "not an IP address"),
             (vec!["--unix="], "--unix"),
+            (vec!["--unix=/a", "--unix=/a"], "unix:/a is given twice"),
+            (
+                vec!["--inet=7", "--inet=localhost:7"],
+                "127.0.0.1:7 is given twice",
+            ),
             (vec!["--greylist-text="], "--greylist-text: it is empty"),
             (vec![long_text.as_str()], "it has 401 bytes"),
             (vec!["--greylist-text=a\nb"], "control character"),

@@ -7,8 +7,10 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use heapless::Vec;
@@ -67,7 +69,25 @@ impl Stocks {
 /// Things that nobody uses at the moment.
 struct Stock<T>(RefCell<std::vec::Vec<Box<T>>>);
 
-impl<T: Default> Stock<T> {
+/// Things that can be used again.
+trait Reusable: Default {
+    /// Makes it as it was.
+    fn clear(&mut self);
+}
+
+impl Reusable for Buffers {
+    fn clear(&mut self) {
+        self.output.clear();
+    }
+}
+
+impl Reusable for RequestParser {
+    fn clear(&mut self) {
+        RequestParser::clear(self);
+    }
+}
+
+impl<T: Reusable> Stock<T> {
     /// Things that are kept for the next use.
     const KEPT: usize = 4;
 
@@ -77,14 +97,35 @@ impl<T: Default> Stock<T> {
         Stock(RefCell::new(things))
     }
 
-    fn take(&self) -> Box<T> {
-        self.0.borrow_mut().pop().unwrap_or_default()
+    fn take(&self) -> Taken<'_, T> {
+        let thing = self.0.borrow_mut().pop().unwrap_or_default();
+        Taken {
+            thing: Some(thing),
+            stock: self,
+        }
     }
+}
 
-    /// Takes back what is as it was.
-    fn put(&self, thing: Box<T>) {
-        let mut things = self.0.borrow_mut();
-        if things.len() < Self::KEPT {
+/// Something from a stock, to which it goes back at the end.
+struct Taken<'a, T: Reusable> {
+    /// There until the end.
+    thing: Option<Box<T>>,
+    stock: &'a Stock<T>,
+}
+
+impl<T: Reusable> Taken<'_, T> {
+    fn get(&mut self) -> &mut T {
+        self.thing.get_or_insert_default()
+    }
+}
+
+impl<T: Reusable> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        let mut things = self.stock.0.borrow_mut();
+        if let Some(mut thing) = self.thing.take()
+            && things.len() < Stock::<T>::KEPT
+        {
+            thing.clear();
             things.push(thing);
         }
     }
@@ -107,7 +148,12 @@ impl From<io::Error> for End {
 }
 
 /// Answers requests until the connection ends.
-pub(super) async fn serve(shared: &Shared<'_>, admitted: Admitted<'_>, stream: Async<OwnedFd>) {
+pub(super) async fn serve(
+    shared: &Shared<'_>,
+    admitted: Admitted<'_>,
+    stream: Async<OwnedFd>,
+    peer: Option<SocketAddr>,
+) {
     let Err(end) = answer_requests(shared, &admitted, &stream).await;
     match end {
         End::Closed => {}
@@ -116,9 +162,22 @@ pub(super) async fn serve(shared: &Shared<'_>, admitted: Admitted<'_>, stream: A
             Complaint::Malformed,
             shared.clock.now(),
             format_args!(
-                "a client that does not speak Postfix's policy protocol was disconnected: it sent {malformed}"
+                "{} does not speak Postfix's policy protocol and was disconnected: it sent {malformed}",
+                Peer(peer)
             ),
         ),
+    }
+}
+
+/// A client of ours, for people.
+struct Peer(Option<SocketAddr>);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "the client at {address}"),
+            None => f.write_str("a client of a Unix socket"),
+        }
     }
 }
 
@@ -128,34 +187,24 @@ async fn answer_requests(
     stream: &Async<OwnedFd>,
 ) -> Result<Infallible, End> {
     // There while a request is in progress.
-    let mut parser = None;
+    let mut parser: Option<Taken<'_, RequestParser>> = None;
     loop {
         readable(stream).await?;
         let mut buffers = shared.stocks.buffers.take();
-        let read_bytes = match nix::unistd::read(stream.get_ref(), &mut buffers.input) {
+        let Buffers { input, output } = buffers.get();
+        let read_bytes = match nix::unistd::read(stream.get_ref(), input) {
             Ok(0) => return Err(End::Closed),
             Ok(read_bytes) => read_bytes,
-            Err(Errno::EAGAIN | Errno::EINTR) => 0,
+            Err(Errno::EAGAIN | Errno::EINTR) => continue,
             Err(error) => return Err(End::Broken(error.into())),
         };
-        let mut in_progress = parser
-            .take()
-            .unwrap_or_else(|| shared.stocks.parsers.take());
-        let Buffers { input, output } = &mut *buffers;
-        let answered = answer_input(
-            shared,
-            admitted,
-            stream,
-            &mut in_progress,
-            &input[..read_bytes],
-            output,
-        );
-        answered.await?;
-        shared.stocks.buffers.put(buffers);
+        let in_progress = parser
+            .get_or_insert_with(|| shared.stocks.parsers.take())
+            .get();
+        let input = &input[..read_bytes];
+        answer_input(shared, admitted, stream, in_progress, input, output).await?;
         if in_progress.is_at_start() {
-            shared.stocks.parsers.put(in_progress);
-        } else {
-            parser = Some(in_progress);
+            parser = None;
         }
     }
 }
@@ -190,7 +239,6 @@ async fn answer_input(
         }
     }
     write(stream, output).await?;
-    output.clear();
     outcome
 }
 
@@ -205,7 +253,7 @@ fn answer(
     let verdict = shared.engine.borrow_mut().decide(request, time);
     shared
         .texts
-        .append_reply(output, &verdict, request, header_date());
+        .append_reply(output, &verdict, request, header_date);
     shared.answers.set(shared.answers.get() + 1);
     log_verdict(shared, request, &verdict, now);
 }

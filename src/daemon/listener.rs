@@ -7,12 +7,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen,
     setsockopt, socket, sockopt,
 };
 use smol::Async;
@@ -97,16 +97,16 @@ impl Listener {
         }
     }
 
-    /// Takes a connection if somebody is waiting.
-    pub(super) fn accept(&self) -> io::Result<OwnedFd> {
+    /// Takes a connection if somebody is waiting, with the address of a TCP client.
+    pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         match &self.socket {
             Socket::Inet(listener) => {
-                let (stream, _) = listener.get_ref().accept()?;
+                let (stream, peer) = listener.get_ref().accept()?;
                 // One answer is one write, and nothing is gained by waiting for more; but it works without.
                 let _ = stream.set_nodelay(true);
-                Ok(stream.into())
+                Ok((stream.into(), Some(peer)))
             }
-            Socket::Unix(listener) => Ok(listener.get_ref().accept()?.0.into()),
+            Socket::Unix(listener) => Ok((listener.get_ref().accept()?.0.into(), None)),
         }
     }
 }
@@ -219,21 +219,42 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
             "cannot listen on unix:{name}: there is a file of this name that is not a socket: remove it, or choose another path with --unix"
         )));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(Error::failure(format!(
+    match connect_at_once(path) {
+        Ok(()) | Err(Errno::EAGAIN) => Err(Error::failure(format!(
             "cannot listen on unix:{}: another process listens there: stop it, or choose another path with --unix",
             name()
         ))),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|error| {
-                Error::failure(format!(
-                    "cannot remove the stale socket {}: {error}",
-                    name()
-                ))
-            }),
+        Err(Errno::ECONNREFUSED) => fs::remove_file(path).map_err(|error| {
+            Error::failure(format!(
+                "cannot remove the stale socket {}: {error}",
+                name()
+            ))
+        }),
         Err(error) => Err(Error::failure(format!(
             "cannot find out whether a process listens on unix:{}: {error}",
             name()
         ))),
+    }
+}
+
+/// Connects if that can be done without waiting, and disconnects. A server that does not take connections fast
+/// enough gives EAGAIN, one that is gone ECONNREFUSED.
+fn connect_at_once(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice() {
+        let in_use = io::Error::from(io::ErrorKind::AddrInUse);
+        let said = |address: &str| explain_inet(address.parse().expect("an address"), &in_use);
+        assert!(said("127.0.0.1:10023").contains("Postgrey uses this port"));
+        assert!(said("127.0.0.1:10023").starts_with("cannot listen on 127.0.0.1:10023: "));
+        assert!(said("[::1]:10024").contains("another program listens there"));
     }
 }

@@ -7,8 +7,8 @@
 
 use std::fmt::Write;
 use std::future::poll_fn;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use heapless::Vec;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
 use smol::Timer;
 
 /// Room for lines that have not been written, on each stream.
@@ -51,12 +53,16 @@ struct Stream {
     /// Lines dropped since the last one that found room.
     dropped_lines: u32,
     to_journal: bool,
+    /// A terminal, opened anew so that writing to it does not block; poll(2) does not promise that for terminals.
+    terminal: Option<OwnedFd>,
 }
 
 /// Makes this the program's logger, with the level that shows `verbosity`.
 pub(super) fn start(verbosity: LevelFilter) {
-    LOG.lock().out.to_journal = is_journal(io::stdout());
-    LOG.lock().err.to_journal = is_journal(io::stderr());
+    let mut state = LOG.lock();
+    state.out.prepare(io::stdout());
+    state.err.prepare(io::stderr());
+    drop(state);
     if log::set_logger(&LOG).is_ok() {
         log::set_max_level(verbosity);
     }
@@ -176,7 +182,13 @@ impl Stream {
             written_bytes: 0,
             dropped_lines: 0,
             to_journal: false,
+            terminal: None,
         }
+    }
+
+    fn prepare(&mut self, to: impl AsFd + IsTerminal) {
+        self.to_journal = is_journal(&to);
+        self.terminal = to.is_terminal().then(|| reopened(&to)).flatten();
     }
 
     fn is_written(&self) -> bool {
@@ -216,10 +228,14 @@ impl Stream {
 
     /// Makes room where lines have been written; false if there is none to be made.
     fn forget_written(&mut self) -> bool {
+        if self.written_bytes == 0 {
+            return false;
+        }
         let left_bytes = self.lines.len() - self.written_bytes;
         self.lines.copy_within(self.written_bytes.., 0);
         self.lines.truncate(left_bytes);
-        std::mem::take(&mut self.written_bytes) > 0
+        self.written_bytes = 0;
+        true
     }
 
     fn append_line(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> std::fmt::Result {
@@ -248,7 +264,8 @@ impl Stream {
                 return false;
             }
             let piece = piece(&self.lines[self.written_bytes..]);
-            match nix::unistd::write(to, piece) {
+            let fd = self.terminal.as_ref().map_or(to.as_fd(), AsFd::as_fd);
+            match nix::unistd::write(fd, piece) {
                 Ok(bytes) => self.written_bytes += bytes,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return false,
@@ -282,8 +299,15 @@ fn can_be_written(fd: BorrowedFd<'_>, longest: Duration) -> bool {
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
 
+/// The same file with an open file description of its own, on which O_NONBLOCK is nobody else's business.
+fn reopened(fd: &impl AsFd) -> Option<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(path.as_str(), flags, Mode::empty()).ok()
+}
+
 /// Whether systemd has connected this stream to the journal: JOURNAL_STREAM names its device and inode.
-fn is_journal(stream: impl AsFd) -> bool {
+fn is_journal(stream: &impl AsFd) -> bool {
     std::env::var("JOURNAL_STREAM").is_ok_and(|journal| {
         nix::sys::stat::fstat(stream)
             .is_ok_and(|stat| journal == format!("{}:{}", stat.st_dev, stat.st_ino))

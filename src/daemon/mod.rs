@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use ::log::LevelFilter;
 use heapless::Vec;
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::Backlog;
 use smol::{Async, LocalExecutor, Timer, future};
@@ -122,6 +123,15 @@ pub fn serve(settings: Settings) -> Result<(), Error> {
     let signals = Signals::block()?;
     log::abort_on_panic();
     log::start(settings.verbosity);
+    for warning in &settings.warnings {
+        ::log::warn!("{warning}");
+    }
+    let outcome = serve_until_signal(settings, signals);
+    log::flush_for(LOG_FLUSH);
+    outcome
+}
+
+fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error> {
     let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let Memory { slots, buckets } = &mut *memory;
     let table = Table::new(slots, buckets, settings.entries_max);
@@ -132,9 +142,6 @@ pub fn serve(settings: Settings) -> Result<(), Error> {
         .iter()
         .map(|endpoint| Listener::bind(endpoint, settings.socket_mode, settings.listen_queue))
         .collect::<Result<std::vec::Vec<_>, _>>()?;
-    for warning in &settings.warnings {
-        ::log::warn!("{warning}");
-    }
     ::log::info!(
         "greylet {} started: room for {} entries and {connections_max} connections",
         env!("CARGO_PKG_VERSION"),
@@ -165,7 +172,7 @@ pub fn serve(settings: Settings) -> Result<(), Error> {
             future::or(signals.end(), async { match all(accepting).await {} }).await
         }))
     };
-    let outcome = match end {
+    match end {
         Ok(signal) => {
             log_counts(&shared);
             ::log::info!("{signal} received: stopped");
@@ -174,10 +181,7 @@ pub fn serve(settings: Settings) -> Result<(), Error> {
         Err(error) => Err(Error::failure(format!(
             "cannot take signals any more: {error}"
         ))),
-    };
-    drop(listeners);
-    log::flush_for(LOG_FLUSH);
-    outcome
+    }
 }
 
 /// Lets all go on at once, until the first one ends.
@@ -222,20 +226,22 @@ async fn take_connection<'a>(
         shared.limit_reached.set(shared.limit_reached.get() + 1);
         wait_for_room(shared).await;
     }
-    let stream = match listener.accept() {
-        Ok(stream) => stream,
+    let (stream, peer) = match listener.accept() {
+        Ok(accepted) => accepted,
         // The client has gone again, or the connection has.
         Err(error) if is_about_one_connection(&error) => return Ok(()),
         Err(error) => {
-            // Out of descriptors or memory: somebody gives way here too, so that there is some for the next try.
-            shared.admission.make_room(shared.clock.now());
+            if is_about_resources(&error) {
+                // Somebody gives way here too, so that there is enough for the next try.
+                shared.admission.make_room(shared.clock.now());
+            }
             return Err(error);
         }
     };
     let stream = Async::new(stream)?;
     shared
         .admission
-        .admit(|admitted| executor.spawn(connection::serve(shared, admitted, stream)));
+        .admit(|admitted| executor.spawn(connection::serve(shared, admitted, stream, peer)));
     Ok(())
 }
 
@@ -244,6 +250,14 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         WouldBlock | Interrupted | ConnectionAborted | ConnectionReset
+    )
+}
+
+fn is_about_resources(error: &io::Error) -> bool {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    matches!(
+        errno,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM
     )
 }
 
@@ -296,18 +310,7 @@ fn within_descriptor_limit(settings: &Settings) -> usize {
     let wanted = settings.connections_max;
     let own = OWN_DESCRIPTORS + settings.endpoints.len() as u64;
     let needed = own + wanted as u64;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return wanted;
-    };
-    if soft >= needed {
-        return wanted;
-    }
-    let raised = needed.min(hard);
-    let limit = if setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() {
-        raised
-    } else {
-        soft
-    };
+    let limit = raise_descriptor_limit(needed).unwrap_or(needed);
     let possible = usize::try_from(limit.saturating_sub(own))
         .unwrap_or(wanted)
         .clamp(1, wanted);
@@ -317,4 +320,20 @@ fn within_descriptor_limit(settings: &Settings) -> usize {
         );
     }
     possible
+}
+
+/// Raises the limit to what is needed, as far as that is allowed; gives what it then is.
+#[allow(
+    clippy::useless_conversion,
+    reason = "rlim_t has 32 bits on some targets"
+)]
+fn raise_descriptor_limit(needed: u64) -> Option<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let (soft_now, most) = (u64::from(soft), u64::from(hard));
+    if soft_now >= needed {
+        return Some(soft_now);
+    }
+    let raised = needed.min(most);
+    let is_raised = setrlimit(Resource::RLIMIT_NOFILE, raised.try_into().ok()?, hard).is_ok();
+    Some(if is_raised { raised } else { soft_now })
 }

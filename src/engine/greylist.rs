@@ -49,11 +49,8 @@ pub enum Judgement {
 impl Rules {
     /// Whether an entry means nothing any more.
     pub fn is_expired(&self, entry: &Entry, now: Timestamp) -> bool {
-        if entry.class.is_pending() {
-            now.since(entry.since) > self.retry_window
-        } else {
-            now.since(entry.last_seen) > self.max_age
-        }
+        let is_too_old = now.since(entry.last_seen) > self.max_age;
+        is_too_old || entry.class.is_pending() && now.since(entry.since) > self.retry_window
     }
 
     /// Judges a triplet and remembers that it was seen. A new one, and one that starts again, becomes pending in

@@ -166,13 +166,15 @@ impl<'a> Engine<'a> {
 
 /// What is to be judged in a request, or why it passes unjudged.
 ///
-/// Every way out of here passes mail. Can a remote SMTP client take it?
+/// Every way out of here passes mail, and so do a repetition of what has passed and a client on the auto-whitelist, in
+/// [`Engine::decide`]. Can a remote SMTP client take it?
 ///
 /// - unknown request, missing attribute: no, Postfix writes these.
-/// - `client_address` that is not an address: only by being gone already, or with an IPv6 zone, which means a neighbour on the same link.
+/// - `client_address` that is not an address: only by being gone already, or as a neighbour on the same link, whose IPv6 address has a zone.
 /// - other states than RCPT: yes, but RCPT comes in each transaction, before any mail.
 /// - authenticated: only with the password of a user.
 /// - local client: no; loopback addresses are not routed, and Postfix takes the address from the connection.
+/// - repetition: only of a question that has passed in the same message transaction, which Postfix numbers.
 fn to_be_judged<'r>(request: &Request<'r>) -> Result<Question<'r>, Reason> {
     match request.request {
         None => return Err(Reason::Missing(Attribute::Request)),

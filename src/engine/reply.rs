@@ -25,13 +25,13 @@ pub struct Texts {
 
 impl Texts {
     /// Appends the whole reply, of at most [`REPLY_BYTES_MAX`](crate::engine::limits::REPLY_BYTES_MAX), for which `to`
-    /// must have room.
+    /// must have room. `date` is asked for the date if the reply has one.
     pub fn append_reply(
         &self,
         to: &mut VecView<u8>,
         verdict: &Verdict,
         request: &Request<'_>,
-        date: HeaderDate,
+        date: impl FnOnce() -> HeaderDate,
     ) {
         let appended = self.try_append_reply(to, verdict, request, date);
         debug_assert!(appended.is_ok(), "a reply is longer than its bound");
@@ -42,13 +42,13 @@ impl Texts {
         to: &mut VecView<u8>,
         verdict: &Verdict,
         request: &Request<'_>,
-        date: HeaderDate,
+        date: impl FnOnce() -> HeaderDate,
     ) -> fmt::Result {
         match verdict.action {
             Action::Dunno => to.write_str("action=DUNNO\n\n"),
             Action::PrependHeader { delayed } => {
                 to.write_str("action=PREPEND ")?;
-                self.write_header(&mut Text::new(to), delayed, date)?;
+                self.write_header(&mut Text::new(to), delayed, date())?;
                 to.write_str("\n\n")
             }
             Action::Defer { remaining } => {
@@ -195,7 +195,7 @@ mod tests {
         let date = HeaderDate {
             unix_seconds: 1_795_464_493,
         };
-        texts.append_reply(&mut to, &verdict, request, date);
+        texts.append_reply(&mut to, &verdict, request, || date);
         String::from_utf8(to.to_vec()).unwrap()
     }
 
