@@ -1,5 +1,7 @@
 //! The table against a naive model: a list per class, searched from end to end.
 
+use std::sync::Mutex;
+
 use greylet::engine::table::{Bucket, Class, Entry, Slot, Table};
 use greylet::engine::time::Timestamp;
 use greylet::engine::triplet::Fingerprint;
@@ -162,13 +164,18 @@ proptest! {
     }
 }
 
+const CAPACITY: usize = 65_536;
+
+/// More than a stack holds.
+static MEMORY: Mutex<(heapless::Vec<Slot, CAPACITY>, [Bucket; CAPACITY])> =
+    Mutex::new((heapless::Vec::new(), [Bucket::EMPTY; CAPACITY]));
+
 /// A full table of the default size, and as many again: chains stay short.
 #[test]
 fn chains_stay_short() {
-    const CAPACITY: usize = 65_536;
-    let mut slots = Box::new(heapless::Vec::<Slot, CAPACITY>::new());
-    let mut buckets = vec![Bucket::EMPTY; CAPACITY];
-    let mut table = Table::new(slots.as_mut_view(), &mut buckets, CAPACITY as u32);
+    let mut memory = MEMORY.lock().expect("nobody else has it");
+    let (slots, buckets) = &mut *memory;
+    let mut table = Table::new(slots, buckets, CAPACITY as u32);
     let key = greylet::engine::triplet::FingerprintKey::new([3; 16]);
     let now = Timestamp::from_unix(1);
     let entry = Entry {
