@@ -292,6 +292,7 @@ struct Given<'a> {
 fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<String>, Error> {
     let mut words = words.into_iter();
     let mut respelled: Vec<String> = words.next().into_iter().collect();
+    let mut others = Vec::new();
     let mut given: Vec<Given<'_>> = Vec::new();
     while let Some(word) = words.next() {
         let (name, value) = match word.split_once('=') {
@@ -300,7 +301,7 @@ fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<Stri
         };
         let Some(info) = command.flags.iter().find(|info| is_called(info, name)) else {
             // Not ours to judge: argh says what it is.
-            respelled.push(word);
+            others.push(word);
             continue;
         };
         let takes_value = matches!(info.kind, FlagInfoKind::Option { .. });
@@ -333,6 +334,7 @@ fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<Stri
         respelled.push(option.name);
         respelled.extend(option.value);
     }
+    respelled.extend(others);
     Ok(respelled)
 }
 
@@ -412,6 +414,8 @@ mod tests {
         assert!(wrong("serve --delay").contains("--delay"));
         assert!(wrong("serve --quiet=yes").contains("--quiet takes no value"));
         assert!(wrong("serve extra").contains("extra"));
+        assert!(wrong("serve --delay=1 -- extra").contains("extra"));
+        assert_eq!(served("serve --delay=1 --").delay.as_deref(), Some("1"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -212,6 +213,64 @@ fn everything_it_listens_on_is_logged() {
     assert!(server.stop(Signal::SIGTERM).success());
     let warned = |line: &String| line.contains("--dbdir does nothing in this version");
     assert!(server.log.iter().any(warned), "{:?}", server.log);
+}
+
+/// What a strange server answers reaches the terminal as harmless text, or as an error.
+#[test]
+fn query_of_a_strange_server() {
+    for (answer, code, printed, said) in [
+        ("action=DUNNO \x1b[31m\x07\n\n", 0, "DUNNO ?[31m?\n", ""),
+        (
+            "x=y\naction=550 no\naction=DUNNO\n\n",
+            4,
+            "550 no\n",
+            "ignore 2 lines",
+        ),
+        ("x=y\n\n", 1, "", "it has no action"),
+        ("action=DUNNO\n", 1, "", "the connection was closed"),
+        ("", 1, "", "the connection was closed"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let server = format!("--server={}", listener.local_addr().expect("an address"));
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\n\n") {
+                let mut piece = [0; 4_096];
+                let bytes = stream.read(&mut piece).expect("a request");
+                request.extend_from_slice(&piece[..bytes]);
+            }
+            stream.write_all(answer.as_bytes()).expect("it is taken");
+        });
+        let output = run(
+            &[
+                "query",
+                &server,
+                "--client-address=192.0.2.1",
+                "--recipient=b",
+            ],
+            b"",
+        );
+        answering.join().expect("no panic");
+        assert_eq!(output.status.code(), Some(code), "{answer:?}");
+        assert_eq!(output.stdout, printed.as_bytes(), "{answer:?}");
+        let error = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(error.contains(said) && !error.contains('\x1b'), "{error}");
+    }
+}
+
+#[test]
+fn an_error_that_nobody_can_read_is_still_an_exit_code() {
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("it is there");
+    let status = greylet()
+        .args(["serve", "--bogus"])
+        .stderr(full)
+        .status()
+        .expect("it ends");
+    assert_eq!(status.code(), Some(2));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
@@ -245,10 +246,10 @@ fn at_the_limit_the_one_that_never_asked_gives_way() {
     let mut fifth = server.connect();
     assert!(fifth.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
     assert_eq!(silent.rest(), b"");
+    server.wait_for("new ones have to wait: raise --max-connections");
     // Now all have been of use lately, and the next one waits until one of them goes.
     let mut sixth = server.connect();
     sixth.send(request(&[]));
-    server.wait_for("new ones have to wait: raise --max-connections");
     for client in &mut busy {
         assert!(client.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
     }
@@ -287,6 +288,14 @@ fn without_descriptors_it_makes_do_with_fewer_connections() {
         .iter()
         .any(|line| line.contains("connections instead of 256"));
     assert!(fewer, "{:?}", server.log);
+}
+
+/// For a server whose log cannot be asked whether it listens.
+fn connected_when_there(socket: &str) -> Client<UnixStream> {
+    while UnixStream::connect(socket).is_err() {
+        std::thread::yield_now();
+    }
+    Client::unix(socket)
 }
 
 fn greylet_path() -> String {
@@ -370,14 +379,7 @@ fn the_log_never_holds_up_mail() {
             .spawn()
             .expect("greylet starts");
         let reader = (child.stdout.take(), child.stderr.take());
-        let mut client = loop {
-            if std::fs::exists(&socket).is_ok_and(|exists| exists)
-                && std::os::unix::net::UnixStream::connect(&socket).is_ok()
-            {
-                break Client::unix(&socket);
-            }
-            std::thread::yield_now();
-        };
+        let mut client = connected_when_there(&socket);
         if !reader_stays {
             drop(reader.0);
             drop(reader.1);
@@ -391,6 +393,28 @@ fn the_log_never_holds_up_mail() {
         kill(pid, Signal::SIGTERM).expect("it is running");
         assert!(child.wait().expect("it ends").success());
     }
+}
+
+#[test]
+fn a_log_file_at_its_limit_does_not_kill() {
+    let scratch = Scratch::new("limit");
+    let (socket, log) = (scratch.path("policy"), scratch.path("log"));
+    let path = greylet_path();
+    let mut server = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(format!(
+            "ulimit -f 4; exec {path} serve --unix={socket} >{log}"
+        ))
+        .spawn()
+        .expect("sh starts");
+    let mut client = connected_when_there(&socket);
+    for number in 0..200 {
+        client.ask(request_from(&format!("s{number}x@s.example")));
+    }
+    let size = std::fs::metadata(&log).expect("the log").len();
+    assert!((1..=4_096).contains(&size), "{size}");
+    server.kill().expect("it is running");
+    server.wait().expect("it ends");
 }
 
 /// A terminal says that it can be written to when there is room for one byte.

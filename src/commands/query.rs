@@ -2,13 +2,15 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::cli::Query;
 use crate::commands::print;
-use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
 use crate::engine::text::Printable;
 use crate::error::Error;
 
@@ -179,17 +181,52 @@ impl<R: BufRead> Iterator for Requests<R> {
 
 struct Connection {
     server: String,
-    out: Box<dyn Write>,
-    answers: BufReader<Box<dyn Read>>,
+    answers: BufReader<Stream>,
+}
+
+/// Either kind of socket, of which every use must be done by a deadline.
+struct Stream {
+    socket: OwnedFd,
+    deadline: Instant,
+}
+
+impl Stream {
+    /// Waits until it can be used.
+    fn wait_for(&self, readiness: PollFlags) -> io::Result<()> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.socket.as_fd(), readiness)], timeout)? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait_for(PollFlags::POLLIN)?;
+        Ok(nix::unistd::read(&self.socket, buffer)?)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait_for(PollFlags::POLLOUT)?;
+        Ok(nix::unistd::write(&self.socket, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Connection {
     fn to(server: &str) -> Result<Connection, Error> {
         let connected = match server.strip_prefix("unix:") {
-            Some(path) => Connection::to_unix(server, path),
+            Some(path) => Connection::to_unix(path),
             None => Connection::to_inet(server),
         };
-        connected.map_err(|error| {
+        let socket = connected.map_err(|error| {
             let advice = match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                     "; is the server running? Name another with --server"
@@ -198,10 +235,15 @@ impl Connection {
                 _ => "",
             };
             Error::failure(format!("cannot connect to {server}: {error}{advice}"))
+        })?;
+        let deadline = Instant::now();
+        Ok(Connection {
+            server: server.to_owned(),
+            answers: BufReader::new(Stream { socket, deadline }),
         })
     }
 
-    fn to_inet(server: &str) -> io::Result<Connection> {
+    fn to_inet(server: &str) -> io::Result<OwnedFd> {
         let mut outcome = Err(io::Error::from(io::ErrorKind::InvalidInput));
         for address in server.to_socket_addrs()? {
             outcome = TcpStream::connect_timeout(&address, TIMEOUT);
@@ -210,38 +252,27 @@ impl Connection {
             }
         }
         let stream = outcome?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        let out = stream.try_clone()?;
-        Ok(Connection::over(server, out, stream))
+        stream.set_nonblocking(true)?;
+        Ok(stream.into())
     }
 
-    fn to_unix(server: &str, path: &str) -> io::Result<Connection> {
-        let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        let out = stream.try_clone()?;
-        Ok(Connection::over(server, out, stream))
-    }
-
-    fn over(server: &str, out: impl Write + 'static, answers: impl Read + 'static) -> Connection {
-        Connection {
-            server: server.to_owned(),
-            out: Box::new(out),
-            answers: BufReader::new(Box::new(answers)),
-        }
+    /// A server that does not take connections fast enough is an error at once (EAGAIN).
+    fn to_unix(path: &str) -> io::Result<OwnedFd> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        Ok(socket)
     }
 
     /// Sends a request and prints the action that it is answered with.
     fn ask(&mut self, request: &[u8]) -> Result<Outcome, Error> {
-        let answered = self
-            .out
-            .write_all(request)
-            .and_then(|()| self.read_action());
+        let stream = self.answers.get_mut();
+        stream.deadline = Instant::now() + TIMEOUT;
+        let answered = stream.write_all(request).and_then(|()| self.read_action());
         let action = answered.map_err(|error| {
             let why = match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    format!("nothing came for {} seconds", TIMEOUT.as_secs())
+                io::ErrorKind::TimedOut => {
+                    format!("it was not whole after {} seconds", TIMEOUT.as_secs())
                 }
                 _ => error.to_string(),
             };
@@ -256,26 +287,30 @@ impl Connection {
     /// Reads one answer: lines up to a blank one, of which the first `action=` counts.
     fn read_action(&mut self) -> io::Result<String> {
         let mut answer = Read::take(&mut self.answers, ANSWER_BYTES_MAX);
-        let mut action = None;
+        let (mut action, mut ignored_lines) = (None, 0);
         loop {
             let mut line = Vec::new();
             if answer.read_until(b'\n', &mut line)? == 0 {
-                return Err(io::Error::other("the connection was closed"));
+                let why = match answer.limit() {
+                    0 => "it is longer than 1 MiB",
+                    _ => "the connection was closed",
+                };
+                return Err(io::Error::other(why));
             }
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\r', '\n']);
             if line.is_empty() {
-                return action.ok_or_else(|| io::Error::other("an answer without an action"));
+                break;
             }
             match line.strip_prefix("action=") {
                 Some(text) if action.is_none() => action = Some(text.to_owned()),
-                _ => {
-                    let (bytes, bytes_max) = (line.as_bytes(), LOGGED_VALUE_BYTES_MAX);
-                    let line = Printable { bytes, bytes_max };
-                    log::warn!("the answer has a line that Postfix ignores: {line}");
-                }
+                _ => ignored_lines += 1,
             }
         }
+        if ignored_lines > 0 {
+            log::warn!("Postfix would ignore {ignored_lines} lines of the answer");
+        }
+        action.ok_or_else(|| io::Error::other("it has no action"))
     }
 }
 

@@ -209,8 +209,8 @@ fn socket_mode(mode: Option<&str>) -> Result<u32, Error> {
     let Some(mode) = mode else {
         return Ok(0o666);
     };
-    let digits = mode.strip_prefix("0o").unwrap_or(mode);
-    u32::from_str_radix(digits, 8)
+    let digits = mode.bytes().all(|byte| byte.is_ascii_digit());
+    u32::from_str_radix(if digits { mode } else { "" }, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| {

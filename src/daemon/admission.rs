@@ -11,6 +11,9 @@ use crate::engine::time::{Seconds, Timestamp};
 /// that we have not heard from since is not Postfix's any more.
 const IDLE: Seconds = Seconds::new(300);
 
+/// One that has only just begun may have its first request under way.
+const YOUNG: Seconds = Seconds::new(2);
+
 /// The connections there are, of bounded number.
 pub(super) struct Admission {
     slots: RefCell<Vec<Option<Connection>>>,
@@ -22,6 +25,7 @@ pub(super) struct Admission {
 
 struct Connection {
     number: u64,
+    begun: Timestamp,
     answered: Option<Timestamp>,
     /// Dropping it closes the connection.
     task: Option<Task<()>>,
@@ -62,18 +66,18 @@ impl Admission {
         self.slots.borrow().iter().any(Option::is_none)
     }
 
-    /// Closes the connection that needs its place least: the oldest of those that have never been answered, otherwise the
-    /// one whose last answer is longest ago, if that is long enough. False if there is none.
+    /// Closes the connection that needs its place least: the oldest of those that have never been answered, if it is not young;
+    /// otherwise the one whose last answer is longest ago, if that is long enough. False if there is none.
     pub(super) fn make_room(&self, now: Timestamp) -> bool {
         let mut slots = self.slots.borrow_mut();
         let candidate = slots
             .iter_mut()
             .filter(|slot| {
-                slot.as_ref().is_some_and(|connection| {
-                    connection
-                        .answered
-                        .is_none_or(|answered| now.since(answered) >= IDLE)
-                })
+                slot.as_ref()
+                    .is_some_and(|connection| match connection.answered {
+                        None => now.since(connection.begun) >= YOUNG,
+                        Some(answered) => now.since(answered) >= IDLE,
+                    })
             })
             .min_by_key(|slot| slot.as_ref().map(|it| (it.answered, it.number)));
         let gives_way = candidate.and_then(Option::take);
@@ -85,7 +89,11 @@ impl Admission {
     }
 
     /// Gives a free place to the connection that `start` starts; false if there is none.
-    pub(super) fn admit<'a>(&'a self, start: impl FnOnce(Admitted<'a>) -> Task<()>) -> bool {
+    pub(super) fn admit<'a>(
+        &'a self,
+        now: Timestamp,
+        start: impl FnOnce(Admitted<'a>) -> Task<()>,
+    ) -> bool {
         let Some(slot) = self.slots.borrow().iter().position(Option::is_none) else {
             return false;
         };
@@ -98,6 +106,7 @@ impl Admission {
         });
         self.slots.borrow_mut()[slot] = Some(Connection {
             number,
+            begun: now,
             answered: None,
             task: Some(task),
         });
@@ -151,7 +160,7 @@ mod tests {
         }
         for (index, answered) in answered.iter().enumerate() {
             let gone = Gone(index, &gone);
-            let was_admitted = admission.admit(|admitted| {
+            let was_admitted = admission.admit(at(500), |admitted| {
                 if let Some(second) = answered {
                     assert_eq!(admission.slots.borrow().iter().flatten().count(), index);
                     let second = *second;
@@ -193,12 +202,21 @@ mod tests {
         );
     }
 
+    /// Its first request may be under way.
+    #[test]
+    fn a_young_connection_stays() {
+        assert_eq!(order_of_giving_way(&[None, None], 501), [] as [usize; 0]);
+        assert_eq!(order_of_giving_way(&[None, None], 502), [0, 1]);
+    }
+
     #[test]
     fn a_place_is_given_back() {
         let admission = Admission::new(1);
         let executor = LocalExecutor::new();
         for _ in 0..3 {
-            assert!(admission.admit(|admitted| executor.spawn(async move { drop(admitted) })));
+            assert!(admission.admit(at(500), |admitted| {
+                executor.spawn(async move { drop(admitted) })
+            }));
             assert!(!admission.has_room());
             while executor.try_tick() {}
             assert!(admission.has_room());

@@ -2,15 +2,18 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen,
     setsockopt, socket, sockopt,
@@ -18,6 +21,10 @@ use nix::sys::socket::{
 use smol::Async;
 
 use crate::error::Error;
+
+/// How often, and at which intervals, the lock of a folder is tried.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +172,8 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     let failed = |what: &str, error: &dyn fmt::Display| {
         Error::failure(format!("cannot {what} unix:{}: {error}", path.display()))
     };
+    // Until it listens, another start of ours would take it for a stale one.
+    let _alone = lock_folder(path);
     remove_stale(path)?;
     let address = UnixAddr::new(path).map_err(|error| match error {
         Errno::ENAMETOOLONG => failed("listen on", &"the path is longer than 107 bytes"),
@@ -207,6 +216,23 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     })
 }
 
+/// Has all of ours that start at the same time wait for one another, for a few seconds. Without the lock, because the folder cannot be
+/// opened, say, it goes on: what is wrong with the folder shows soon enough.
+fn lock_folder(socket: &Path) -> Option<Flock<File>> {
+    let folder = socket
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut folder = File::open(folder.unwrap_or(Path::new("."))).ok()?;
+    for _ in 0..LOCK_TRIES {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((unlocked, _)) => folder = unlocked,
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+    None
+}
+
 /// Removes the socket of a process that is gone, and nothing else.
 fn remove_stale(path: &Path) -> Result<(), Error> {
     let name = || OsStr::to_string_lossy(path.as_os_str());
@@ -231,7 +257,7 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
             ))
         }),
         Err(error) => Err(Error::failure(format!(
-            "cannot find out whether a process listens on unix:{}: {error}",
+            "cannot find out whether a process listens on unix:{}: {error}; if none does, remove it",
             name()
         ))),
     }

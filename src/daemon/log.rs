@@ -74,13 +74,12 @@ pub(super) fn abort_on_panic() {
     std::panic::set_hook(Box::new(|info| {
         // The lock may be held by the very code that panics.
         if let Ok(mut state) = LOG.state.try_lock() {
-            state
-                .err
-                .push(Level::Error, &format_args!("{info}; aborting"));
+            state.push(Level::Error, &format_args!("{info}; aborting"));
             drop(state);
             flush_for(Duration::from_secs(1));
         } else {
-            eprintln!("{info}; aborting");
+            // Unlike eprintln, without a panic in the panic.
+            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{info}; aborting\n"));
         }
         std::process::abort();
     }));
@@ -137,13 +136,7 @@ impl Log for ServeLog {
             return;
         }
         let mut state = self.lock();
-        let is_error = record.level() <= Level::Warn;
-        let stream = if is_error {
-            &mut state.err
-        } else {
-            &mut state.out
-        };
-        stream.push(record.level(), record.args());
+        state.push(record.level(), record.args());
         let writer = state.writer.take();
         drop(state);
         if let Some(writer) = writer {
@@ -160,6 +153,14 @@ impl State {
             out: Stream::new(),
             err: Stream::new(),
             writer: None,
+        }
+    }
+
+    fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) {
+        if level <= Level::Warn {
+            self.err.push(level, message, &io::stderr());
+        } else {
+            self.out.push(level, message, &io::stdout());
         }
     }
 
@@ -195,10 +196,14 @@ impl Stream {
         self.written_bytes == self.lines.len()
     }
 
-    /// Appends a line, and before it the number of those that have been dropped; or drops it.
-    fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) {
-        let pushed = self.try_push(level, message)
-            || (self.forget_written() && self.try_push(level, message));
+    /// Appends a line, and before it the number of those that have been dropped; or drops it. When there is no room the
+    /// reader gets one more chance to take some.
+    fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>, to: &impl AsFd) {
+        let pushed = self.try_push(level, message) || {
+            self.write(to);
+            self.forget_written();
+            self.try_push(level, message)
+        };
         self.dropped_lines = if pushed {
             0
         } else {
@@ -226,16 +231,14 @@ impl Stream {
         }
     }
 
-    /// Makes room where lines have been written; false if there is none to be made.
-    fn forget_written(&mut self) -> bool {
-        if self.written_bytes == 0 {
-            return false;
+    /// Makes room where lines have been written.
+    fn forget_written(&mut self) {
+        if self.written_bytes > 0 {
+            let left_bytes = self.lines.len() - self.written_bytes;
+            self.lines.copy_within(self.written_bytes.., 0);
+            self.lines.truncate(left_bytes);
+            self.written_bytes = 0;
         }
-        let left_bytes = self.lines.len() - self.written_bytes;
-        self.lines.copy_within(self.written_bytes.., 0);
-        self.lines.truncate(left_bytes);
-        self.written_bytes = 0;
-        true
     }
 
     fn append_line(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> std::fmt::Result {
@@ -350,39 +353,50 @@ mod tests {
         );
     }
 
-    fn pushed(stream: &mut Stream, message: &str) {
-        stream.push(Level::Info, &format_args!("{message}"));
+    /// A pipe that takes nothing more, with its reader.
+    fn full_pipe() -> (OwnedFd, OwnedFd) {
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        while can_be_written(writer.as_fd(), Duration::ZERO) {
+            nix::unistd::write(&writer, &[b'x'; PIECE_BYTES_MAX]).expect("it is taken");
+        }
+        (reader, writer)
     }
 
     #[test]
     fn lines_are_kept_until_there_is_no_room() {
+        let (reader, writer) = full_pipe();
         let mut stream = Box::new(Stream::new());
         let line = "x".repeat(999);
+        let push = |stream: &mut Stream| {
+            stream.push(Level::Info, &format_args!("{line}"), &writer);
+        };
         for _ in 0..70 {
-            pushed(&mut stream, &line);
+            push(&mut stream);
         }
         assert_eq!((stream.lines.len(), stream.dropped_lines), (65_000, 5));
-        // The reader has taken some.
-        stream.written_bytes = 10_000;
-        pushed(&mut stream, &line);
+        // The reader takes two pieces, and so there is room for eight lines.
+        for _ in 0..2 {
+            let mut piece = [0; PIECE_BYTES_MAX];
+            nix::unistd::read(&reader, &mut piece).expect("it was full");
+        }
+        push(&mut stream);
         let lines = String::from_utf8(stream.lines.to_vec()).expect("UTF-8");
         let mut end = lines.lines().rev();
         assert_eq!(end.next(), Some(&line[..]));
-        assert_eq!(
-            end.next(),
-            Some("5 log lines were dropped: nobody read them in time")
-        );
-        assert_eq!(end.count(), 55);
+        let dropped = "5 log lines were dropped: nobody read them in time";
+        assert_eq!(end.next(), Some(dropped));
+        assert_eq!((end.count(), stream.dropped_lines), (65 - 8, 0));
     }
 
     #[test]
     fn a_message_is_one_line_with_the_journals_severity() {
+        let nowhere = std::fs::File::create("/dev/null").expect("it is there");
         let mut stream = Box::new(Stream::new());
-        pushed(&mut stream, "a\nb\tc");
+        stream.push(Level::Info, &format_args!("a\nb\tc"), &nowhere);
         stream.to_journal = true;
-        stream.push(Level::Error, &format_args!("d"));
-        stream.push(Level::Warn, &format_args!("e"));
-        stream.push(Level::Debug, &format_args!("f"));
+        stream.push(Level::Error, &format_args!("d"), &nowhere);
+        stream.push(Level::Warn, &format_args!("e"), &nowhere);
+        stream.push(Level::Debug, &format_args!("f"), &nowhere);
         assert_eq!(&stream.lines[..], b"a?b?c\n<3>d\n<4>e\n<6>f\n");
     }
 

@@ -136,7 +136,7 @@ fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error>
     let Memory { slots, buckets } = &mut *memory;
     let table = Table::new(slots, buckets, settings.entries_max);
     let engine = Engine::new(settings.policy, new_key()?, table);
-    let connections_max = within_descriptor_limit(&settings);
+    let connections_max = within_descriptor_limit(&settings)?;
     let listeners = settings
         .endpoints
         .iter()
@@ -239,9 +239,9 @@ async fn take_connection<'a>(
         }
     };
     let stream = Async::new(stream)?;
-    shared
-        .admission
-        .admit(|admitted| executor.spawn(connection::serve(shared, admitted, stream, peer)));
+    shared.admission.admit(shared.clock.now(), |admitted| {
+        executor.spawn(connection::serve(shared, admitted, stream, peer))
+    });
     Ok(())
 }
 
@@ -306,20 +306,27 @@ fn new_key() -> Result<FingerprintKey, Error> {
 }
 
 /// As many connections as are wanted, or as this process may have descriptors for.
-fn within_descriptor_limit(settings: &Settings) -> usize {
+///
+/// # Errors
+///
+/// It may not have enough for one.
+fn within_descriptor_limit(settings: &Settings) -> Result<usize, Error> {
     let wanted = settings.connections_max;
     let own = OWN_DESCRIPTORS + settings.endpoints.len() as u64;
     let needed = own + wanted as u64;
     let limit = raise_descriptor_limit(needed).unwrap_or(needed);
-    let possible = usize::try_from(limit.saturating_sub(own))
-        .unwrap_or(wanted)
-        .clamp(1, wanted);
+    let possible = usize::try_from(limit.saturating_sub(own)).map_or(wanted, |it| it.min(wanted));
+    if possible == 0 {
+        return Err(Error::failure(format!(
+            "this process may have only {limit} descriptors, and {own} are not enough for one connection: raise ulimit -n"
+        )));
+    }
     if possible < wanted {
         ::log::warn!(
             "only {possible} connections instead of {wanted}: this process may have {limit} descriptors (ulimit -n)"
         );
     }
-    possible
+    Ok(possible)
 }
 
 /// Raises the limit to what is needed, as far as that is allowed; gives what it then is.

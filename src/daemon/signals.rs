@@ -28,6 +28,10 @@ impl Signals {
             set.add(signal);
         }
         set.thread_block().map_err(failed)?;
+        // A log file at its limit must not kill: the write fails, which is enough.
+        SigSet::from(Signal::SIGXFSZ)
+            .thread_block()
+            .map_err(failed)?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         SignalFd::with_flags(&set, flags)
             .map(Signals)
@@ -43,12 +47,15 @@ impl Signals {
         let signals = Async::new_nonblocking(self.0)?;
         loop {
             signals.readable().await?;
-            while let Some(info) = signals.get_ref().read_signal()? {
-                match Signal::try_from(info.ssi_signo as i32) {
-                    Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return Ok(signal),
-                    Ok(signal) => log::info!("{signal} received: nothing to do"),
-                    Err(_) => {}
-                }
+            let info = match signals.get_ref().read_signal() {
+                Ok(Some(info)) => info,
+                Ok(None) | Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            match Signal::try_from(info.ssi_signo as i32) {
+                Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return Ok(signal),
+                Ok(signal) => log::info!("{signal} received: nothing to do"),
+                Err(_) => {}
             }
         }
     }
