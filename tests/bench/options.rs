@@ -1,0 +1,112 @@
+//! The command line of the benchmark.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const HELP: &str = "\
+cargo bench --bench load -- [OPTIONS]         requests/s, latency and CPU beside the limit server
+cargo bench --bench load -- memory [OPTIONS]  resident memory idle, with a full table and after a flood
+
+  --rounds N       rounds of which the medians are shown (default 7, about two minutes)
+  --postgrey       measure an installed Postgrey too
+  --requests N     memory: requests of the flood (default 10000000)
+  --binary PATH    measure another build of greylet
+";
+
+const ROUNDS_DEFAULT: u32 = 7;
+const FLOOD_REQUESTS_DEFAULT: u64 = 10_000_000;
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Mode {
+    /// Print this, and that is all.
+    Help(String),
+    /// Measure.
+    Measure(Options),
+}
+
+/// What to measure.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Requests of the flood; `None` unless memory is measured.
+    pub(crate) memory_requests: Option<u64>,
+    /// Rounds of the comparison.
+    pub(crate) rounds: u32,
+    /// Whether Postgrey is compared too.
+    pub(crate) postgrey: bool,
+    /// greylet's binary.
+    pub(crate) binary: PathBuf,
+    /// What was given, for the command in the head of the table.
+    pub(crate) words: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            memory_requests: None,
+            rounds: ROUNDS_DEFAULT,
+            postgrey: false,
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_greylet")),
+            words: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Reads the words after the program's name, `--bench` left out.
+    ///
+    /// # Errors
+    ///
+    /// The first word that is wrong.
+    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Mode, String> {
+        let words: Vec<String> = words.collect();
+        let mut options = Options {
+            words: words.clone(),
+            ..Options::default()
+        };
+        let mut memory = false;
+        let mut requests = None;
+        let mut rest = words.into_iter();
+        while let Some(word) = rest.next() {
+            let (name, mut value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (word.as_str(), None),
+            };
+            let mut value = || {
+                value
+                    .take()
+                    .or_else(|| rest.next())
+                    .ok_or_else(|| format!("{name} needs a value"))
+            };
+            match name {
+                "-h" | "--help" => return Ok(Mode::Help(HELP.to_owned())),
+                "memory" => memory = true,
+                "--postgrey" => options.postgrey = true,
+                "--rounds" => options.rounds = number(name, &value()?)?,
+                "--requests" => requests = Some(number(name, &value()?)?),
+                "--binary" => options.binary = PathBuf::from(value()?),
+                _ => {
+                    return Err(format!(
+                        "{word}: there is no such option; --help lists what there is"
+                    ));
+                }
+            }
+        }
+        if !memory && requests.is_some() {
+            return Err("--requests is for memory".to_owned());
+        }
+        if memory && options.postgrey {
+            return Err("memory measures greylet only".to_owned());
+        }
+        options.memory_requests = memory.then_some(requests.unwrap_or(FLOOD_REQUESTS_DEFAULT));
+        Ok(Mode::Measure(options))
+    }
+}
+
+fn number<T: FromStr + PartialOrd + From<u8>>(name: &str, digits: &str) -> Result<T, String> {
+    digits
+        .parse()
+        .ok()
+        .filter(|number| *number >= T::from(1))
+        .ok_or_else(|| format!("{name}={digits}: not a whole number from 1"))
+}
