@@ -35,7 +35,7 @@ pub enum Command {
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "serve", help_triggers("-h", "--help"))]
 pub struct Serve {
-    /// listen on a TCP port; HOST is an IP address, [ADDRESS] for IPv6, localhost (127.0.0.1) or * (all); repeatable (default 127.0.0.1:10023)
+    /// listen on a TCP port; HOST is an IP address (IPv6 in brackets), localhost (127.0.0.1) or * (all); repeatable (default 127.0.0.1:10023)
     #[argh(option, short = 'i', arg_name = "[HOST:]PORT")]
     pub inet: Vec<String>,
     /// listen on a Unix socket; repeatable
