@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder of sources");
@@ -96,4 +97,27 @@ fn arrows_point_one_way() {
 #[test]
 fn the_search_finds() {
     assert!(lines_with("daemon", &["smol::"]).len() > 3);
+}
+
+/// The table's and the log's memory is zero at first, so that it is neither in the program file nor, before it is used, in RAM.
+#[test]
+fn static_memory_is_not_in_the_program() {
+    let output = Command::new("size")
+        .args(["-A", env!("CARGO_BIN_EXE_greylet")])
+        .output()
+        .expect("size (binutils, which the linker comes with)");
+    let sizes = String::from_utf8(output.stdout).expect("UTF-8");
+    let bytes = |section: &str| -> u64 {
+        let row = sizes
+            .lines()
+            .find(|row| row.split(' ').next() == Some(section));
+        let row = row.unwrap_or_else(|| panic!("no {section} in {sizes}"));
+        row.split_whitespace()
+            .nth(1)
+            .expect("a size")
+            .parse()
+            .expect("a number")
+    };
+    assert!(bytes(".data") < 32_768, "{sizes}");
+    assert!(bytes(".bss") > 9_000_000, "{sizes}");
 }

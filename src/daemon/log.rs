@@ -54,7 +54,8 @@ struct Stream {
     dropped_lines: u32,
     to_journal: bool,
     /// A terminal, opened anew so that writing to it does not block; poll(2) does not promise that for terminals.
-    terminal: Option<OwnedFd>,
+    /// Boxed, because all bits of a static that has no terminal are zero only so, and only then is its memory not in the program.
+    terminal: Option<Box<OwnedFd>>,
 }
 
 /// Makes this the program's logger, with the level that shows `verbosity`.
@@ -189,7 +190,11 @@ impl Stream {
 
     fn prepare(&mut self, to: impl AsFd + IsTerminal) {
         self.to_journal = is_journal(&to);
-        self.terminal = to.is_terminal().then(|| reopened(&to)).flatten();
+        self.terminal = to
+            .is_terminal()
+            .then(|| reopened(&to))
+            .flatten()
+            .map(Box::new);
     }
 
     fn is_written(&self) -> bool {
@@ -267,7 +272,10 @@ impl Stream {
                 return false;
             }
             let piece = piece(&self.lines[self.written_bytes..]);
-            let fd = self.terminal.as_ref().map_or(to.as_fd(), AsFd::as_fd);
+            let fd = self
+                .terminal
+                .as_ref()
+                .map_or(to.as_fd(), |terminal| terminal.as_fd());
             match nix::unistd::write(fd, piece) {
                 Ok(bytes) => self.written_bytes += bytes,
                 Err(Errno::EINTR) => {}

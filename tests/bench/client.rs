@@ -179,9 +179,10 @@ impl Connection {
             Err(format!("it {what}: {:?}", answer.trim_end()))
         };
         if read_bytes == 0 {
-            return wrong("closed the connection in the middle of an answer, or could say no more");
+            return wrong("closed the connection instead of answering");
         }
         match answer.windows(2).position(|pair| pair == b"\n\n") {
+            None if answer.len() == ANSWER_BYTES_MAX => return wrong("does not end its answer"),
             None => return Ok(false),
             Some(end) if end + 2 < answer.len() => return wrong("said more than it was asked"),
             Some(_) => {}
