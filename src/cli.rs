@@ -29,6 +29,8 @@ pub enum Command {
     Serve(Serve),
     /// Ask one.
     Query(Query),
+    /// Look at the lists.
+    Check(Check),
 }
 
 /// Answer Postfix's questions until stopped. Options have Postgrey's names and may be written --name=value.
@@ -95,10 +97,10 @@ pub struct Serve {
     /// accepted, without effect in this version
     #[argh(option, arg_name = "PATH")]
     pub dbdir: Option<String>,
-    /// accepted, without effect in this version; repeatable
+    /// clients that are never greylisted; repeatable (default whitelist_clients and .local in /etc/greylet)
     #[argh(option, arg_name = "FILE")]
     pub whitelist_clients: Vec<String>,
-    /// accepted, without effect in this version; repeatable
+    /// recipients whose mail is never greylisted; repeatable (default whitelist_recipients and .local in /etc/greylet)
     #[argh(option, arg_name = "FILE")]
     pub whitelist_recipients: Vec<String>,
     /// accepted, without effect in this version
@@ -232,6 +234,27 @@ pub struct Query {
     pub tls_sni: Option<String>,
 }
 
+/// Read the lists as serve would, and say what is wrong with them, and whether they have a client or a recipient. Exit status: 0, or 1 if a line is invalid or can never match.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
+pub struct Check {
+    /// as for serve; repeatable
+    #[argh(option, arg_name = "FILE")]
+    pub whitelist_clients: Vec<String>,
+    /// as for serve; repeatable
+    #[argh(option, arg_name = "FILE")]
+    pub whitelist_recipients: Vec<String>,
+    /// which line matches this verified name of a client?
+    #[argh(option, arg_name = "NAME")]
+    pub client_name: Option<String>,
+    /// which line matches this address of a client?
+    #[argh(option, arg_name = "ADDRESS")]
+    pub client_address: Option<String>,
+    /// which line matches this recipient?
+    #[argh(option, arg_name = "ADDRESS")]
+    pub recipient: Option<String>,
+}
+
 /// What the command line comes to.
 #[expect(clippy::large_enum_variant, reason = "as above")]
 #[derive(Debug, PartialEq, Eq)]
@@ -251,6 +274,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     let words = match words.first().map(String::as_str) {
         Some("serve") => respell(&Serve::get_args_info(), words)?,
         Some("query") => respell(&Query::get_args_info(), words)?,
+        Some("check") => respell(&Check::get_args_info(), words)?,
         _ => words,
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -263,7 +287,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         _ if greylet.version => Ok(print_version()),
         Some(Command::Serve(Serve { version: true, .. })) => Ok(print_version()),
         Some(command) => Ok(Parsed::Run(command)),
-        None => Err(usage(&words, "say what to do: serve or query")),
+        None => Err(usage(&words, "say what to do: serve, query or check")),
     }
 }
 
@@ -274,7 +298,7 @@ fn print_version() -> Parsed {
 fn usage(words: &[&str], message: &str) -> Error {
     let command = words
         .first()
-        .filter(|word| ["serve", "query"].contains(word));
+        .filter(|word| ["serve", "query", "check"].contains(word));
     let command = command.map(|word| format!(" {word}")).unwrap_or_default();
     Error::usage(format!(
         "{message} (greylet{command} --help lists what there is)"
@@ -408,7 +432,7 @@ mod tests {
 
     #[test]
     fn wrong_command_lines() {
-        assert!(wrong("").contains("serve or query"));
+        assert!(wrong("").contains("serve, query or check"));
         assert!(wrong("sevre").contains("sevre"));
         assert!(wrong("serve --dleay=3").contains("--dleay"));
         assert!(wrong("serve --delay").contains("--delay"));

@@ -3,7 +3,8 @@
 //! | module | what it does | whom it uses |
 //! |---|---|---|
 //! | [`engine`] | decides: bytes to request to verdict to bytes; pure | nobody |
-//! | [`daemon`] | the shell round it: sockets, clock, signals, log | `engine`, `error` |
+//! | [`lists`] | the files that lists are read from, and the built-in ones | `engine` |
+//! | [`daemon`] | the shell round it: sockets, clock, signals, log | `engine`, `lists`, `error` |
 //! | [`commands`] | one file for each command: options to checked values, then the work | all |
 //! | [`cli`] | every command and option, and their spelling | nobody |
 //! | [`error`] | the one error that ends the program | nobody |
@@ -21,3 +22,4 @@ pub mod commands;
 pub mod daemon;
 pub mod engine;
 pub mod error;
+pub mod lists;

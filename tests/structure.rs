@@ -60,6 +60,9 @@ fn the_engine_is_pure() {
         "println!",
         "async ",
         "await",
+    ];
+    assert_eq!(lines_with("engine", &impure), [] as [String; 0]);
+    let allocating = [
         "Box::new",
         "vec!",
         "format!",
@@ -70,7 +73,11 @@ fn the_engine_is_pure() {
         "with_capacity",
         "String::",
     ];
-    assert_eq!(lines_with("engine", &impure), [] as [String; 0]);
+    // Lists are read when they change, not at a request.
+    let is_of_lists = |line: &String| line.contains("engine/access/");
+    let mut allocations = lines_with("engine", &allocating);
+    allocations.retain(|line| !is_of_lists(line));
+    assert_eq!(allocations, [] as [String; 0]);
 }
 
 #[test]

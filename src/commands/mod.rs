@@ -1,5 +1,6 @@
 //! The commands: from checked words to what they do.
 
+pub mod check;
 pub mod query;
 pub mod serve;
 
@@ -30,6 +31,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
             daemon::serve(serve::settings(options)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Parsed::Run(Command::Check(options)) => check::run(&options),
         Parsed::Run(Command::Query(options)) => {
             log_to_stderr();
             query::run(&options)

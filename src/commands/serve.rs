@@ -19,6 +19,7 @@ use crate::engine::limits::{
 use crate::engine::reply::Texts;
 use crate::engine::time::Seconds;
 use crate::error::Error;
+use crate::lists::Sources;
 
 const PORT_DEFAULT: u16 = 10_023;
 const CONNECTIONS_DEFAULT: u32 = 256;
@@ -77,6 +78,7 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
             (false, true) => LevelFilter::Trace,
             (false, false) => LevelFilter::Debug,
         },
+        lists: Sources::new(&options.whitelist_clients, &options.whitelist_recipients),
         trust_test_time: options.trust_test_time,
         warnings,
     })
@@ -89,16 +91,6 @@ fn ineffective(options: &Serve) -> Vec<String> {
             "--dbdir",
             options.dbdir.is_some(),
             "what is remembered is lost when greylet stops",
-        ),
-        (
-            "--whitelist-clients",
-            !options.whitelist_clients.is_empty(),
-            "the list is not read",
-        ),
-        (
-            "--whitelist-recipients",
-            !options.whitelist_recipients.is_empty(),
-            "the list is not read",
         ),
         (
             "--user",
@@ -561,8 +553,6 @@ mod tests {
     fn warnings() {
         for (word, said) in [
             ("--dbdir=/x", "--dbdir does nothing in this version"),
-            ("--whitelist-clients=/x", "--whitelist-clients"),
-            ("--whitelist-recipients=/x", "--whitelist-recipients"),
             ("--user=x", "--user"),
             ("--group=x", "--group"),
             ("--inet=0.0.0.0:1", "0.0.0.0:1 is not only for this machine"),

@@ -6,6 +6,7 @@ mod complaints;
 mod connection;
 mod listener;
 mod log;
+mod reload;
 mod signals;
 
 pub use listener::Endpoint;
@@ -24,6 +25,7 @@ use ::log::LevelFilter;
 use heapless::Vec;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use nix::sys::socket::Backlog;
 use smol::{Async, LocalExecutor, Timer, future};
 
@@ -41,6 +43,7 @@ use crate::engine::time::Timestamp;
 use crate::engine::triplet::FingerprintKey;
 use crate::engine::{Engine, Policy};
 use crate::error::Error;
+use crate::lists::Sources;
 
 /// Descriptors that are not connections: streams, epoll and its timer and notifier, the signals, a file now and then.
 const OWN_DESCRIPTORS: u64 = 16;
@@ -77,6 +80,8 @@ pub struct Settings {
     pub entries_max: u32,
     /// How the engine decides.
     pub policy: Policy,
+    /// Where its lists are.
+    pub lists: Sources,
     /// What it says.
     pub texts: Texts,
     /// What is logged: info for --quiet, trace for --verbose.
@@ -135,7 +140,7 @@ fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error>
     let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let Memory { slots, buckets } = &mut *memory;
     let table = Table::new(slots, buckets, settings.entries_max);
-    let engine = Engine::new(settings.policy, new_key()?, table);
+    let mut engine = Engine::new(settings.policy, new_key()?, table);
     let connections_max = within_descriptor_limit(&settings)?;
     let listeners = settings
         .endpoints
@@ -147,6 +152,7 @@ fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error>
         env!("CARGO_PKG_VERSION"),
         settings.entries_max
     );
+    reload::load_lists(&settings.lists, &mut engine, false);
     for listener in &listeners {
         ::log::info!("listening on {}", listener.endpoint());
     }
@@ -169,7 +175,11 @@ fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error>
                 .iter()
                 .map(|listener| Box::pin(accept(&executor, &shared, listener)))
                 .collect();
-            future::or(signals.end(), async { match all(accepting).await {} }).await
+            let on_other = |signal| take_signal(signal, &settings.lists, &shared);
+            future::or(signals.end(on_other), async {
+                match all(accepting).await {}
+            })
+            .await
         }))
     };
     match end {
@@ -276,6 +286,17 @@ async fn wait_for_room(shared: &Shared<'_>) {
             ),
         );
         Timer::after(ACCEPT_PAUSE).await;
+    }
+}
+
+/// What a signal asks for that does not ask for the end.
+fn take_signal(signal: Signal, lists: &Sources, shared: &Shared<'_>) {
+    match signal {
+        Signal::SIGHUP => {
+            ::log::info!("HUP received: reloading whitelists...");
+            reload::load_lists(lists, &mut shared.engine.borrow_mut(), true);
+        }
+        _ => log_counts(shared),
     }
 }
 

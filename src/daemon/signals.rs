@@ -38,12 +38,12 @@ impl Signals {
             .map_err(failed)
     }
 
-    /// Waits for a signal that asks for the end. The others have nothing to do yet, and must not kill.
+    /// Waits for a signal that asks for the end, and meanwhile hands on the others.
     ///
     /// # Errors
     ///
     /// The signalfd cannot be read.
-    pub(super) async fn end(self) -> std::io::Result<Signal> {
+    pub(super) async fn end(self, mut on_other: impl FnMut(Signal)) -> std::io::Result<Signal> {
         let signals = Async::new_nonblocking(self.0)?;
         loop {
             signals.readable().await?;
@@ -54,7 +54,7 @@ impl Signals {
             };
             match Signal::try_from(info.ssi_signo as i32) {
                 Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return Ok(signal),
-                Ok(signal) => log::info!("{signal} received: nothing to do"),
+                Ok(signal) => on_other(signal),
                 Err(_) => {}
             }
         }

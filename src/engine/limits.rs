@@ -39,6 +39,15 @@ pub const ENTRIES_DEFAULT: u32 = 65_536;
 /// Most entries a table can have; untouched ones cost address space, not memory.
 pub const ENTRIES_MAX: u32 = 262_144;
 
+/// Longest line of a list, in bytes.
+pub const LIST_LINE_BYTES_MAX: usize = 1_024;
+
+/// Most regular expressions in one list.
+pub const PATTERNS_MAX: usize = 512;
+
+/// Largest a compiled regular expression may be, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 65_536;
+
 /// Message transactions whose header has been given; Postgrey remembers 10.
 pub const INSTANCES_WITH_HEADER: usize = 16;
 

@@ -1,5 +1,6 @@
 //! The policy: pure. No I/O, no clock, no logging, no randomness, and no allocation per request.
 
+pub mod access;
 pub mod greylist;
 pub mod identity;
 pub mod limits;
@@ -15,6 +16,7 @@ pub mod verdict;
 
 use std::net::IpAddr;
 
+use crate::engine::access::Access;
 use crate::engine::greylist::{Judgement, Rules};
 use crate::engine::identity::{Lookup, is_verified_name, parse_address};
 use crate::engine::limits::EVICTED_YOUNG;
@@ -37,6 +39,7 @@ pub struct Policy {
 /// Decides on requests, and remembers what it needs for that.
 pub struct Engine<'a> {
     policy: Policy,
+    access: Access,
     key: FingerprintKey,
     table: Table<'a>,
     transactions: Transactions,
@@ -44,7 +47,8 @@ pub struct Engine<'a> {
 
 /// A request that is to be judged.
 struct Question<'a> {
-    address: IpAddr,
+    /// `None` if it is not one.
+    address: Option<IpAddr>,
     client_name: &'a [u8],
     sender: &'a [u8],
     recipient: &'a [u8],
@@ -57,10 +61,16 @@ impl<'a> Engine<'a> {
     pub fn new(policy: Policy, key: FingerprintKey, table: Table<'a>) -> Engine<'a> {
         Engine {
             policy,
+            access: Access::default(),
             key,
             table,
             transactions: Transactions::new(),
         }
+    }
+
+    /// The lists, empty at first, to be replaced as a whole or one of them.
+    pub fn access_mut(&mut self) -> &mut Access {
+        &mut self.access
     }
 
     /// The table, to be looked at.
@@ -73,8 +83,10 @@ impl<'a> Engine<'a> {
     /// 1. what is not a whole request of Postfix's, or not about a recipient, passes,
     /// 2. so do clients that have logged in, and this machine itself,
     /// 3. a question that is repeated within its message transaction gets the same verdict again,
-    /// 4. an auto-whitelisted client passes,
-    /// 5. the triplet is judged.
+    /// 4. clients and recipients that are listed pass,
+    /// 5. a client without an address passes: there is nothing to know it by,
+    /// 6. an auto-whitelisted client passes,
+    /// 7. the triplet is judged.
     pub fn decide(&mut self, request: &Request<'_>, now: Timestamp) -> Verdict {
         let question = match to_be_judged(request) {
             Ok(question) => question,
@@ -112,12 +124,18 @@ impl<'a> Engine<'a> {
     }
 
     fn judge(&mut self, question: &Question<'_>, now: Timestamp) -> Verdict {
+        if let Some(reason) = self.listed(question) {
+            return passed(reason);
+        }
+        let Some(address) = question.address else {
+            return passed(Reason::UnparsableAddress);
+        };
         let Policy { lookup, rules } = self.policy;
-        let client = self.key.auto_whitelist(question.address);
+        let client = self.key.auto_whitelist(address);
         if rules.is_auto_whitelisted(&mut self.table, client, now) {
             return passed(Reason::ClientAutoWhitelisted);
         }
-        let identity = lookup.identity(question.address);
+        let identity = lookup.identity(address);
         let triplet = self
             .key
             .triplet(identity, question.sender, question.recipient);
@@ -164,16 +182,37 @@ impl<'a> Engine<'a> {
     }
 }
 
+impl Engine<'_> {
+    /// Whether a list has the client or the recipient, in Postgrey's order.
+    fn listed(&self, question: &Question<'_>) -> Option<Reason> {
+        let Access {
+            clients,
+            recipients,
+        } = &self.access;
+        let by_address = || clients.find_address(question.address?);
+        if clients
+            .find_name(question.client_name)
+            .or_else(by_address)
+            .is_some()
+        {
+            return Some(Reason::ClientListed);
+        }
+        let recipient = recipients.find(question.recipient);
+        recipient.map(|_| Reason::RecipientListed)
+    }
+}
+
 /// What is to be judged in a request, or why it passes unjudged.
 ///
-/// Every way out of here passes mail, and so do a repetition of what has passed and a client on the auto-whitelist, in
-/// [`Engine::decide`]. Can a remote SMTP client take it?
+/// Every way out of here passes mail, and so do the lists, a missing address, a repetition of what has passed and the auto-whitelist,
+/// in [`Engine::decide`]. Can a remote SMTP client take it?
 ///
 /// - unknown request, missing attribute: no, Postfix writes these.
 /// - `client_address` that is not an address: only by being gone already, or as a neighbour on the same link, whose IPv6 address has a zone.
 /// - other states than RCPT: yes, but RCPT comes in each transaction, before any mail.
 /// - authenticated: only with the password of a user.
 /// - local client: no; loopback addresses are not routed, and Postfix takes the address from the connection.
+/// - lists: only a client or a recipient that the administrator has named.
 /// - repetition: only of a question that has passed in the same message transaction, which Postfix numbers.
 fn to_be_judged<'r>(request: &Request<'r>) -> Result<Question<'r>, Reason> {
     match request.request {
@@ -197,8 +236,8 @@ fn to_be_judged<'r>(request: &Request<'r>) -> Result<Question<'r>, Reason> {
     {
         return Err(Reason::Authenticated);
     }
-    let address = parse_address(client_address).ok_or(Reason::UnparsableAddress)?;
-    if address.is_loopback() {
+    let address = parse_address(client_address);
+    if address.is_some_and(|address| address.is_loopback()) {
         return Err(Reason::LocalClient);
     }
     let instance = request.instance.unwrap_or_default();

@@ -79,6 +79,10 @@ pub enum Reason {
     Authenticated,
     /// The client is this machine.
     LocalClient,
+    /// A list has the client.
+    ClientListed,
+    /// A list has the recipient.
+    RecipientListed,
     /// The client's address has had enough first passes.
     ClientAutoWhitelisted,
     /// The triplet has not been seen before, or too long ago.
@@ -99,6 +103,8 @@ impl fmt::Display for Reason {
             Reason::NotRecipientState => f.write_str("not RCPT"),
             Reason::Authenticated => f.write_str("authenticated"),
             Reason::LocalClient => f.write_str("local client"),
+            Reason::ClientListed => f.write_str("client whitelist"),
+            Reason::RecipientListed => f.write_str("recipient whitelist"),
             Reason::ClientAutoWhitelisted => f.write_str("client AWL"),
             Reason::New => f.write_str("new"),
             Reason::EarlyRetry => f.write_str("early-retry"),

@@ -1,13 +1,13 @@
 //! greylet under load, beside the fastest server that could be in its place and, if wanted, Postgrey.
 //!
 //! `cargo bench --bench load` compares requests/s, latency and CPU per request; `cargo bench --bench load -- memory` shows what a
-//! flood does to greylet's memory; `-- --help` lists the options. Both print Markdown, need nothing but loopback and
+//! flood does to greylet's memory, `-- lists` what long lists cost; `-- --help` lists the options. Both print Markdown, need nothing but loopback and
 //! clean up behind themselves. `cargo test --all-targets` only tries whether the comparison still runs.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`comparison`], [`memory`] | the two modes: what is measured, and the table of it |
+//! | [`comparison`], [`memory`], [`lists`] | the modes: what is measured, and the table of it |
 //! | [`server`], [`address`] | a server as a child process, and where it listens |
 //! | [`limit`] | the fastest server there could be |
 //! | [`client`], [`flood`] | who asks: like Postfix, or as fast as possible |
@@ -22,6 +22,7 @@ mod comparison;
 mod cores;
 mod flood;
 mod limit;
+mod lists;
 mod machine;
 mod memory;
 mod options;
@@ -71,6 +72,7 @@ fn run(words: &[String]) -> Result<(), String> {
     };
     let head = machine::describe(&options)?;
     let table = match options.memory_requests {
+        _ if options.lists => lists::measure(&options, cores)?,
         Some(requests) => memory::measure(&options, cores, requests)?,
         None => comparison::measure(&options, cores, &Plan::of_rounds(options.rounds))?,
     };

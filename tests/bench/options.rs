@@ -6,6 +6,7 @@ use std::str::FromStr;
 const HELP: &str = "\
 cargo bench --bench load -- [OPTIONS]         requests/s, latency and CPU beside the limit server
 cargo bench --bench load -- memory [OPTIONS]  resident memory idle, with a full table and after a flood
+cargo bench --bench load -- lists             what long lists of clients cost
 
   --rounds N       rounds of which the medians are shown (default 7, about two minutes)
   --postgrey       measure an installed Postgrey too
@@ -30,6 +31,8 @@ pub(crate) enum Mode {
 pub(crate) struct Options {
     /// Requests of the flood; `None` unless memory is measured.
     pub(crate) memory_requests: Option<u64>,
+    /// Whether long lists are measured.
+    pub(crate) lists: bool,
     /// Rounds of the comparison.
     pub(crate) rounds: u32,
     /// Whether Postgrey is compared too.
@@ -44,6 +47,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             memory_requests: None,
+            lists: false,
             rounds: ROUNDS_DEFAULT,
             postgrey: false,
             binary: PathBuf::from(env!("CARGO_BIN_EXE_greylet")),
@@ -81,6 +85,7 @@ impl Options {
             match name {
                 "-h" | "--help" => return Ok(Mode::Help(HELP.to_owned())),
                 "memory" => memory = true,
+                "lists" => options.lists = true,
                 "--postgrey" => options.postgrey = true,
                 "--rounds" => options.rounds = number(name, &value()?)?,
                 "--requests" => requests = Some(number(name, &value()?)?),
@@ -95,8 +100,8 @@ impl Options {
         if !memory && requests.is_some() {
             return Err("--requests is for memory".to_owned());
         }
-        if memory && options.postgrey {
-            return Err("memory measures greylet only".to_owned());
+        if (memory || options.lists) && options.postgrey {
+            return Err("memory and lists measure greylet only".to_owned());
         }
         options.memory_requests = memory.then_some(requests.unwrap_or(FLOOD_REQUESTS_DEFAULT));
         Ok(Mode::Measure(options))

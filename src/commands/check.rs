@@ -1,0 +1,184 @@
+//! `greylet check`: what is wrong with the lists, and whether, where and why not they have a client or a recipient.
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use crate::cli::Check;
+use crate::commands::print;
+use crate::engine::access::{Clients, Fault, Finding, Origin, Recipients};
+use crate::engine::identity::{is_verified_name, parse_address};
+use crate::engine::text::Printable;
+use crate::error::Error;
+use crate::lists::{Loaded, Sources};
+
+/// Reads the lists as serve would, and prints every line that is in doubt, and what was asked.
+///
+/// # Errors
+///
+/// The command line is wrong, or the output cannot be written.
+pub fn run(options: &Check) -> Result<ExitCode, Error> {
+    let address = options.client_address.as_deref().map(address).transpose()?;
+    let sources = Sources::new(&options.whitelist_clients, &options.whitelist_recipients);
+    let (clients, recipients) = (sources.load_clients(), sources.load_recipients());
+    let mut report = Report::default();
+    report.add_list("clients", &clients, clients.list.len());
+    report.add_list("recipients", &recipients, recipients.list.len());
+    if let Some(name) = &options.client_name {
+        report.add_client_name(&clients, name);
+    }
+    if let Some(address) = address {
+        report.add_client_address(&clients, address);
+    }
+    if let Some(recipient) = &options.recipient {
+        report.add_recipient(&recipients, recipient);
+    }
+    print(&report.text)?;
+    Ok(if report.is_faulty {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn address(text: &str) -> Result<IpAddr, Error> {
+    parse_address(text.as_bytes())
+        .ok_or_else(|| Error::usage(format!("--client-address={text}: not an IP address")))
+}
+
+/// What is to be printed, and whether anything is wrong.
+#[derive(Default)]
+struct Report {
+    text: String,
+    is_faulty: bool,
+}
+
+impl Report {
+    fn line(&mut self, line: &str) {
+        let (bytes, bytes_max) = (line.as_bytes(), line.len());
+        self.text += &Printable { bytes, bytes_max }.to_string();
+        self.text.push('\n');
+    }
+
+    fn add_list<L>(&mut self, whose: &str, loaded: &Loaded<L>, rules: usize) {
+        for problem in &loaded.problems {
+            self.is_faulty = true;
+            self.line(&problem.to_string());
+        }
+        for finding in &loaded.findings {
+            self.is_faulty |= finding.remark.fault != Fault::Doubtful;
+            self.line(&loaded.describe(finding));
+        }
+        for text in loaded.texts.iter().filter(|text| !text.name.is_empty()) {
+            self.line(&format!("read {}", text.name));
+        }
+        self.line(&format!("list of {whose}: {rules} rules"));
+    }
+
+    fn add_client_name(&mut self, clients: &Loaded<Clients>, name: &str) {
+        let of = format!("client name {name}");
+        if let Some(origin) = clients.list.find_name(name.as_bytes()) {
+            return self.add_match(clients, &of, origin);
+        }
+        self.line(&format!("{of}: no line matches"));
+        if !is_verified_name(name.as_bytes()) {
+            self.line("  Postfix gives a name only if reverse and forward DNS of the client agree; list its address instead");
+        }
+        self.add_if_written_otherwise(clients, |text| {
+            Clients::read([text]).0.find_name(name.as_bytes()).is_some()
+        });
+        self.add_ends(
+            clients,
+            name,
+            "a name matches from its beginning, or from a dot on",
+        );
+    }
+
+    fn add_client_address(&mut self, clients: &Loaded<Clients>, address: IpAddr) {
+        let of = format!("client address {address}");
+        if let Some(origin) = clients.list.find_address(address) {
+            return self.add_match(clients, &of, origin);
+        }
+        self.line(&format!("{of}: no line matches"));
+        self.add_if_written_otherwise(clients, |text| {
+            Clients::read([text]).0.find_address(address).is_some()
+        });
+        for (place, content) in words(clients).filter(|(_, content)| content.starts_with('/')) {
+            let is_about_it = Clients::read([content.as_bytes()]).0;
+            if is_about_it
+                .find_name(address.to_string().as_bytes())
+                .is_some()
+            {
+                self.line(&format!(
+                    "  {place}: `{content}` is tried on names only, not on addresses"
+                ));
+            }
+        }
+    }
+
+    fn add_recipient(&mut self, recipients: &Loaded<Recipients>, recipient: &str) {
+        let of = format!("recipient {recipient}");
+        if let Some(origin) = recipients.list.find(recipient.as_bytes()) {
+            return self.add_match(recipients, &of, origin);
+        }
+        self.line(&format!("{of}: no line matches"));
+        self.add_if_written_otherwise(recipients, |text| {
+            Recipients::read([text])
+                .0
+                .find(recipient.as_bytes())
+                .is_some()
+        });
+        let local_part = recipient.split(['@', '+']).next().unwrap_or_default();
+        for (place, content) in words(recipients) {
+            if content.eq_ignore_ascii_case(local_part) {
+                self.line(&format!(
+                    "  {place}: `{content}` is a domain; a user at any domain is {content}@"
+                ));
+            }
+        }
+        self.add_ends(
+            recipients,
+            recipient,
+            "a domain matches from the @, or from a dot on",
+        );
+    }
+
+    fn add_match<L>(&mut self, loaded: &Loaded<L>, of: &str, origin: Origin) {
+        let (place, content) = (loaded.place(origin), loaded.content(origin));
+        self.line(&format!("{of}: matched by {place}: `{content}`"));
+    }
+
+    /// Lines that would match if they were written as advised.
+    fn add_if_written_otherwise<L>(&mut self, loaded: &Loaded<L>, matches: impl Fn(&[u8]) -> bool) {
+        let advised = |finding: &Finding| {
+            let instead = finding.remark.instead.clone()?;
+            matches(instead.as_bytes()).then_some((finding.origin, instead))
+        };
+        for (origin, instead) in loaded.findings.iter().filter_map(advised) {
+            let (place, content) = (loaded.place(origin), loaded.content(origin));
+            self.line(&format!(
+                "  {place}: `{content}` would match if it were written {instead}"
+            ));
+        }
+    }
+
+    /// Words that are the end of what was asked, but not where they would count.
+    fn add_ends<L>(&mut self, loaded: &Loaded<L>, asked: &str, why: &str) {
+        let asked = asked.to_ascii_lowercase();
+        for (place, content) in words(loaded) {
+            let is_word = content.bytes().any(|byte| byte.is_ascii_alphanumeric());
+            if is_word && asked.ends_with(&content.to_ascii_lowercase()) {
+                self.line(&format!("  {place}: `{content}` is its end, but {why}"));
+            }
+        }
+    }
+}
+
+/// The lines of a list, with their places.
+fn words<L>(loaded: &Loaded<L>) -> impl Iterator<Item = (String, String)> {
+    loaded.texts.iter().zip(0..).flat_map(move |(text, file)| {
+        text.lines().map(move |(line, content)| {
+            let content = String::from_utf8_lossy(content).into_owned();
+            (loaded.place(Origin { file, line }), content)
+        })
+    })
+}

@@ -1,0 +1,420 @@
+//! Lines of a list to what they mean, by Postgrey's rules, and to what should be said of them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use regex_lite::{Regex, RegexBuilder};
+
+use crate::engine::limits::{LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX};
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It means nothing, and is ignored.
+    Invalid,
+    /// It means something that no mail can have.
+    NeverMatches,
+    /// It may not mean what it looks like.
+    Doubtful,
+}
+
+/// What is to be said of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// How bad it is.
+    pub fault: Fault,
+    /// Why, in words.
+    pub why: Cow<'static, str>,
+    /// What to write instead, if that can be told.
+    pub instead: Option<String>,
+}
+
+impl Remark {
+    fn new(fault: Fault, why: impl Into<Cow<'static, str>>) -> Remark {
+        Remark {
+            fault,
+            why: why.into(),
+            instead: None,
+        }
+    }
+
+    /// For the line of one regular expression too many.
+    pub(super) fn too_many_patterns() -> Remark {
+        let why = format!("there are more than {PATTERNS_MAX} regular expressions");
+        Remark::new(Fault::Invalid, why)
+    }
+
+    fn instead(self, line: impl Into<String>) -> Remark {
+        Remark {
+            instead: Some(line.into()),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.fault {
+            Fault::Invalid => "is ignored: ",
+            Fault::NeverMatches => "can never match: ",
+            Fault::Doubtful => "may not mean what you want: ",
+        })?;
+        f.write_str(&self.why)?;
+        match &self.instead {
+            Some(line) => write!(f, "; write {line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a line of a client list means.
+#[derive(Clone, Debug)]
+pub(super) enum ClientRule<'a> {
+    /// Names that fit a regular expression.
+    Pattern(Regex),
+    /// Addresses of a network: its first address, and the length of its prefix.
+    Network(IpAddr, u8),
+    /// Names that are this word, or end in a dot and it.
+    Suffix(&'a [u8]),
+}
+
+/// What a line of a recipient list means.
+#[derive(Clone, Debug)]
+pub(super) enum RecipientRule<'a> {
+    /// Addresses that fit a regular expression.
+    Pattern(Regex),
+    /// A user with and without extension at exactly one domain.
+    Address { user: &'a [u8], domain: &'a [u8] },
+    /// A user with and without extension at any domain.
+    User(&'a [u8]),
+    /// A domain and its subdomains.
+    Suffix(&'a [u8]),
+}
+
+/// What stands on a line: without its comment, and without blanks round it. `None` if that is nothing.
+pub(super) fn content(line: &[u8]) -> Option<&[u8]> {
+    let content = line
+        .split(|&byte| byte == b'#')
+        .next()
+        .unwrap_or(line)
+        .trim_ascii();
+    (!content.is_empty()).then_some(content)
+}
+
+/// The lines of a file that say something, with their numbers.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let numbered = text.split(|&byte| byte == b'\n').zip(1..);
+    numbered.filter_map(|(line, number)| Some((number, content(line)?)))
+}
+
+type Read<R> = (Option<R>, Option<Remark>);
+
+fn invalid<R>(why: impl Into<Cow<'static, str>>) -> Read<R> {
+    (None, Some(Remark::new(Fault::Invalid, why)))
+}
+
+/// Reads a line of a client list.
+pub(super) fn client_rule(line: &[u8]) -> Read<ClientRule<'_>> {
+    let word = match one_word(line) {
+        Ok(word) => word,
+        Err(remark) => return (None, Some(remark)),
+    };
+    if let Some(pattern) = pattern(word) {
+        return match compiled(pattern) {
+            Ok(pattern) => (Some(ClientRule::Pattern(pattern)), None),
+            Err(remark) => (None, Some(remark)),
+        };
+    }
+    if let Some(read) = ipv4_rule(word) {
+        return read;
+    }
+    if word.bytes().filter(|&byte| byte == b':').count() >= 2 {
+        return ipv6_rule(word);
+    }
+    (
+        Some(ClientRule::Suffix(word.as_bytes())),
+        unlikely_name(word),
+    )
+}
+
+/// Reads a line of a recipient list.
+pub(super) fn recipient_rule(line: &[u8]) -> Read<RecipientRule<'_>> {
+    let word = match one_word(line) {
+        Ok(word) => word,
+        Err(remark) => return (None, Some(remark)),
+    };
+    if let Some(pattern) = pattern(word) {
+        return match compiled(pattern) {
+            Ok(pattern) => (Some(RecipientRule::Pattern(pattern)), None),
+            Err(remark) => (None, Some(remark)),
+        };
+    }
+    let never = |why: &'static str| Some(Remark::new(Fault::NeverMatches, why));
+    match word.split_once('@') {
+        Some((user, "")) => {
+            let remark = matches!(user, "" | "*").then(|| never("there is no sign for any user"));
+            (Some(RecipientRule::User(user.as_bytes())), remark.flatten())
+        }
+        Some(("" | "*", domain)) => {
+            let why = "there is no sign for any user, a domain stands alone";
+            let remark = never(why).map(|remark| remark.instead(domain));
+            let user = &word.as_bytes()[..word.len() - domain.len() - 1];
+            (
+                Some(RecipientRule::Address {
+                    user,
+                    domain: domain.as_bytes(),
+                }),
+                remark,
+            )
+        }
+        Some((user, domain)) => {
+            let remark = domain
+                .strip_prefix("*.")
+                .or(domain.strip_prefix('.'))
+                .map(|bare| {
+                    Remark::new(
+                        Fault::NeverMatches,
+                        "a user at all subdomains cannot be said in a word",
+                    )
+                    .instead(format!(
+                        r"/^{}@(.*\.)?{}$/",
+                        escaped(user),
+                        escaped(bare)
+                    ))
+                });
+            let rule = RecipientRule::Address {
+                user: user.as_bytes(),
+                domain: domain.as_bytes(),
+            };
+            (Some(rule), remark)
+        }
+        None => (
+            Some(RecipientRule::Suffix(word.as_bytes())),
+            unlikely_domain(word),
+        ),
+    }
+}
+
+/// The line as one word of text, or why it is none.
+fn one_word(line: &[u8]) -> Result<&str, Remark> {
+    if line.len() > LIST_LINE_BYTES_MAX {
+        let why = format!("it has more than {LIST_LINE_BYTES_MAX} bytes");
+        return Err(Remark::new(Fault::Invalid, why));
+    }
+    let text = std::str::from_utf8(line)
+        .ok()
+        .filter(|text| !text.contains(char::is_control));
+    // A tab is a blank like any other.
+    let tabbed = std::str::from_utf8(line)
+        .ok()
+        .filter(|text| text.contains('\t'));
+    let Some(text) = text.or(tabbed) else {
+        return Err(Remark::new(Fault::Invalid, "it is not text"));
+    };
+    let Some((first, rest)) = text.split_once(|character: char| character.is_ascii_whitespace())
+    else {
+        return Ok(text);
+    };
+    if text.starts_with('/') {
+        let why = "a regular expression has no blank in it";
+        return Err(Remark::new(Fault::Invalid, why).instead(r"\s for a blank"));
+    }
+    let remark = Remark::new(Fault::Invalid, "one line takes one word");
+    let is_result = ["OK", "PERMIT", "DUNNO"]
+        .iter()
+        .any(|word| rest.trim().eq_ignore_ascii_case(word));
+    Err(if is_result {
+        remark.instead(first)
+    } else {
+        remark
+    })
+}
+
+/// What stands between the slashes of a regular expression.
+fn pattern(word: &str) -> Option<&str> {
+    word.strip_prefix('/')?
+        .strip_suffix('/')
+        .filter(|pattern| !pattern.is_empty())
+}
+
+fn compiled(pattern: &str) -> Result<Regex, Remark> {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.case_insensitive(true).size_limit(PATTERN_BYTES_MAX);
+    builder.build().map_err(|error| {
+        let why = format!("the regular expression does not work: {error}");
+        Remark::new(Fault::Invalid, why)
+    })
+}
+
+/// Two, three or four numbers with dots, four also with a prefix length.
+fn ipv4_rule(word: &str) -> Option<Read<ClientRule<'_>>> {
+    let is_number = |text: &str, digits_max| {
+        (1..=digits_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let (address, prefix) = match word.split_once('/') {
+        Some((address, prefix)) if is_number(prefix, 2) => (address, Some(prefix)),
+        Some(_) => return None,
+        None => (word, None),
+    };
+    if !address.split('.').all(|part| is_number(part, 3)) {
+        return None;
+    }
+    let parts = address.split('.').count();
+    if !(2..=4).contains(&parts) || prefix.is_some() && parts != 4 {
+        return None;
+    }
+    let mut octets = [0; 4];
+    for (octet, part) in octets.iter_mut().zip(address.split('.')) {
+        match part.parse() {
+            Ok(number) => *octet = number,
+            Err(_) => return Some(invalid(format!("{part} is over 255"))),
+        }
+    }
+    let prefix_bits = match prefix.map(str::parse) {
+        Some(Ok(bits @ 0..=32)) => bits,
+        Some(_) => return Some(invalid("an IPv4 prefix has at most 32 bits")),
+        None if parts == 4 => 32,
+        None => 24,
+    };
+    // Postgrey reads a.b so, though its manual means a.b.0.0/16.
+    let remark = (parts == 2).then(|| {
+        Remark::new(
+            Fault::Doubtful,
+            format!("it is read as {address}.0.0/24, as Postgrey does"),
+        )
+        .instead(format!("{address}.0.0/16"))
+    });
+    let network = ClientRule::Network(Ipv4Addr::from(octets).into(), prefix_bits);
+    Some((Some(network), remark))
+}
+
+fn ipv6_rule(word: &str) -> Read<ClientRule<'_>> {
+    let (address, prefix) = match word.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (word, None),
+    };
+    let bare = address
+        .strip_prefix('[')
+        .and_then(|it| it.strip_suffix(']'))
+        .unwrap_or(address);
+    let Ok(address) = bare.parse::<Ipv6Addr>() else {
+        let remark = Remark::new(Fault::Invalid, "it is not an IPv6 address");
+        let is_partial = bare.split(':').all(|part| {
+            (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        let groups = bare.split(':').count();
+        let remark = if is_partial && groups < 8 {
+            remark.instead(format!("{bare}::/{}", groups * 16))
+        } else if let Some((address, _)) = bare.split_once('%') {
+            remark.instead(address)
+        } else {
+            remark
+        };
+        return (None, Some(remark));
+    };
+    let prefix_bits = match prefix.map(str::parse) {
+        Some(Ok(bits @ 0..=128)) => bits,
+        Some(_) => return invalid("an IPv6 prefix has at most 128 bits"),
+        None => 128,
+    };
+    let rule = match address.to_ipv4_mapped() {
+        Some(mapped) if prefix_bits >= 96 => ClientRule::Network(mapped.into(), prefix_bits - 96),
+        _ => ClientRule::Network(address.into(), prefix_bits),
+    };
+    (Some(rule), None)
+}
+
+/// What is to be said of a word as the end of a client's verified name.
+fn unlikely_name(word: &str) -> Option<Remark> {
+    let never = |why: &'static str| Remark::new(Fault::NeverMatches, why);
+    if word.eq_ignore_ascii_case("unknown") {
+        let why = "it matches every client without a verified name";
+        return Some(Remark::new(Fault::Doubtful, why));
+    }
+    if let Some(remark) = unlikely_domain(word).filter(|remark| remark.fault != Fault::Doubtful) {
+        return Some(remark);
+    }
+    if word.contains('@') {
+        return Some(never("clients have names, not mail addresses"));
+    }
+    if word.bytes().all(|byte| byte.is_ascii_digit()) {
+        let why = "a number alone is no network";
+        return Some(never(why).instead(format!("{word}.0.0.0/8")));
+    }
+    if !word.is_ascii() {
+        return Some(never("names of clients are in ASCII: write the xn-- form"));
+    }
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !word.bytes().all(is_of_a_name) {
+        return Some(never("no name of a client has such a character"));
+    }
+    None
+}
+
+/// What is to be said of a word as the end of a domain.
+fn unlikely_domain(word: &str) -> Option<Remark> {
+    let never = |why: &'static str| Remark::new(Fault::NeverMatches, why);
+    if let Some(bare) = word.strip_prefix("*.").or_else(|| word.strip_prefix('.')) {
+        let why = "a name covers its subdomains by itself";
+        return Some(never(why).instead(bare));
+    }
+    if word.starts_with('!') {
+        return Some(never("there are no exceptions"));
+    }
+    if word.contains(',') {
+        return Some(never("one line takes one name").instead("each on a line of its own"));
+    }
+    if let Some(network) = almost_ipv4(word) {
+        return Some(never("it is not a network in this form").instead(network));
+    }
+    if let Some(inner) = word.strip_prefix('/') {
+        let Some((pattern, _)) = inner
+            .rsplit_once('/')
+            .filter(|(pattern, _)| !pattern.is_empty())
+        else {
+            let why =
+                r"a regular expression stands between slashes, and a # begins a comment even there";
+            return Some(never(why));
+        };
+        let why = "a regular expression has no flags, and is not about case";
+        return Some(never(why).instead(format!("/{pattern}/")));
+    }
+    if let Some(bare) = word.strip_suffix('.') {
+        return Some(never("Postfix gives names without a dot at the end").instead(bare));
+    }
+    if let Some((host, _)) = word.split_once(':') {
+        return Some(never("names have no port").instead(host));
+    }
+    if word.split('.').any(str::is_empty) {
+        return Some(never("there are two dots with nothing between them"));
+    }
+    None
+}
+
+/// The network that was meant by `192.168.`, `192.168.2/24`, `192.0.2.0/255.255.255.0`.
+fn almost_ipv4(word: &str) -> Option<String> {
+    let (address, prefix) = match word.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (word.strip_suffix('.')?, None),
+    };
+    let mut octets = [0_u8; 4];
+    let parts = address.trim_end_matches('.').split('.');
+    let mut count = 0;
+    for part in parts {
+        *octets.get_mut(count)? = part.parse().ok()?;
+        count += 1;
+    }
+    let prefix_bits = match prefix {
+        None => count as u32 * 8,
+        Some(prefix) => match prefix.parse::<Ipv4Addr>() {
+            Ok(mask) => mask.to_bits().leading_ones(),
+            Err(_) => prefix.parse().ok().filter(|bits| *bits <= 32)?,
+        },
+    };
+    Some(format!("{}/{prefix_bits}", Ipv4Addr::from(octets)))
+}
+
+fn escaped(text: &str) -> String {
+    regex_lite::escape(text)
+}

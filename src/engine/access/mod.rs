@@ -1,0 +1,317 @@
+//! Lists of clients and recipients that are never greylisted, in the syntax of Postgrey's whitelists.
+//!
+//! A name, an address or a recipient is looked up by hash or binary search, whatever the length of the list. Regular expressions are
+//! tried one after the other, in time linear in the length of what they are tried on.
+
+mod line;
+mod networks;
+mod words;
+
+pub use line::{Fault, Remark, lines};
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+use fnv::FnvHasher;
+use regex_lite::Regex;
+
+use crate::engine::access::line::{ClientRule, RecipientRule};
+use crate::engine::access::networks::Networks;
+use crate::engine::access::words::Words;
+use crate::engine::limits::PATTERNS_MAX;
+
+/// Where a rule stands: the number of a file among those that were read, from 0, and of a line in it, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The file.
+    pub file: u16,
+    /// The line.
+    pub line: u32,
+}
+
+/// Something to be said of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where it stands.
+    pub origin: Origin,
+    /// What is to be said.
+    pub remark: Remark,
+}
+
+/// All lists.
+#[derive(Default)]
+pub struct Access {
+    /// Clients that are never greylisted.
+    pub clients: Clients,
+    /// Recipients whose mail is never greylisted.
+    pub recipients: Recipients,
+}
+
+/// What both kinds of lists have: where the rules stand, and the regular expressions among them.
+#[derive(Default)]
+struct Rules {
+    origins: Vec<Origin>,
+    patterns: Vec<(Regex, u32)>,
+}
+
+impl Rules {
+    fn add(&mut self, origin: Origin) -> u32 {
+        self.origins.push(origin);
+        self.origins.len() as u32 - 1
+    }
+
+    fn add_pattern(&mut self, pattern: Regex, origin: Origin) -> Option<Remark> {
+        if self.patterns.len() >= PATTERNS_MAX {
+            return Some(Remark::too_many_patterns());
+        }
+        let rule = self.add(origin);
+        self.patterns.push((pattern, rule));
+        None
+    }
+
+    fn origin(&self, rule: u32) -> Origin {
+        self.origins[rule as usize]
+    }
+
+    fn find_pattern(&self, text: &[u8]) -> Option<u32> {
+        if self.patterns.is_empty() {
+            return None;
+        }
+        // Only what is not UTF-8, and so no address of anybody's, is copied.
+        let text = String::from_utf8_lossy(text);
+        let mut patterns = self.patterns.iter();
+        let found = patterns.find(|(pattern, _)| pattern.is_match(&text));
+        found.map(|(_, rule)| *rule)
+    }
+}
+
+/// Clients, by name or address.
+#[derive(Default)]
+pub struct Clients {
+    rules: Rules,
+    suffixes: Words,
+    ipv4: Networks,
+    ipv6: Networks,
+}
+
+/// Recipients, by address or domain.
+#[derive(Default)]
+pub struct Recipients {
+    rules: Rules,
+    suffixes: Words,
+    addresses: Words,
+    users: Words,
+}
+
+impl Clients {
+    /// From the texts of files, of which the first is file 0; and what is to be said of their lines.
+    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Clients, Vec<Finding>) {
+        let mut clients = Clients::default();
+        let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
+        let findings = read_lines(texts, |origin, line| {
+            let (rule, remark) = line::client_rule(line);
+            match rule {
+                None => remark,
+                Some(ClientRule::Pattern(pattern)) => clients.rules.add_pattern(pattern, origin),
+                Some(ClientRule::Suffix(word)) => {
+                    let rule = clients.rules.add(origin);
+                    clients.suffixes.insert(hash_backwards(word), word, rule);
+                    remark
+                }
+                Some(ClientRule::Network(address, prefix_bits)) => {
+                    let rule = clients.rules.add(origin);
+                    let (ranges, first, host_bits) = match address {
+                        IpAddr::V4(first) => (&mut ipv4, first.to_bits().into(), 32 - prefix_bits),
+                        IpAddr::V6(first) => (&mut ipv6, first.to_bits(), 128 - prefix_bits),
+                    };
+                    let hosts = u128::MAX
+                        .checked_shr(128 - u32::from(host_bits))
+                        .unwrap_or(0);
+                    ranges.push((first & !hosts, first | hosts, rule));
+                    remark
+                }
+            }
+        });
+        clients.ipv4 = Networks::new(ipv4);
+        clients.ipv6 = Networks::new(ipv6);
+        (clients, findings)
+    }
+
+    /// Where it stands that a client of this name is listed: as the whole name or its end after a dot, or by a regular expression.
+    pub fn find_name(&self, client_name: &[u8]) -> Option<Origin> {
+        let rule = find_suffix(&self.suffixes, client_name, |before| {
+            before.is_none_or(|byte| byte == b'.')
+        });
+        let rule = rule.or_else(|| self.rules.find_pattern(client_name))?;
+        Some(self.rules.origin(rule))
+    }
+
+    /// Where it stands that a client of this address is listed.
+    pub fn find_address(&self, address: IpAddr) -> Option<Origin> {
+        let rule = match address {
+            IpAddr::V4(address) => self.ipv4.find(address.to_bits().into()),
+            IpAddr::V6(address) => self.ipv6.find(address.to_bits()),
+        };
+        Some(self.rules.origin(rule?))
+    }
+
+    /// Rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.origins.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.origins.is_empty()
+    }
+}
+
+impl Recipients {
+    /// From the texts of files, of which the first is file 0; and what is to be said of their lines.
+    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Recipients, Vec<Finding>) {
+        let mut recipients = Recipients::default();
+        let findings = read_lines(texts, |origin, line| {
+            let (rule, remark) = line::recipient_rule(line);
+            let rules = &mut recipients.rules;
+            match rule {
+                None => {}
+                Some(RecipientRule::Pattern(pattern)) => {
+                    return rules.add_pattern(pattern, origin);
+                }
+                Some(RecipientRule::Suffix(word)) => {
+                    let hash = hash_backwards(word);
+                    recipients.suffixes.insert(hash, word, rules.add(origin));
+                }
+                Some(RecipientRule::User(user)) => {
+                    recipients.users.insert(hash(user), user, rules.add(origin));
+                }
+                Some(RecipientRule::Address { user, domain }) => {
+                    let address = [user, b"@", domain].concat();
+                    let hash = hash_of_both(hash(user), hash(domain));
+                    recipients
+                        .addresses
+                        .insert(hash, &address, rules.add(origin));
+                }
+            }
+            remark
+        });
+        (recipients, findings)
+    }
+
+    /// Where it stands that this recipient is listed.
+    pub fn find(&self, recipient: &[u8]) -> Option<Origin> {
+        let rule = self
+            .find_user(recipient)
+            .or_else(|| {
+                find_suffix(&self.suffixes, recipient, |before| {
+                    before.is_some_and(|byte| b"@.".contains(&byte))
+                })
+            })
+            .or_else(|| self.rules.find_pattern(recipient))?;
+        Some(self.rules.origin(rule))
+    }
+
+    /// A user without extension, or with all that may be one: what follows a `+`.
+    fn find_user(&self, recipient: &[u8]) -> Option<u32> {
+        let at = recipient.iter().position(|&byte| byte == b'@')?;
+        let (local_part, domain) = (&recipient[..at], &recipient[at + 1..]);
+        let mut hash = FnvHasher::default();
+        let domain_hash = self::hash(domain);
+        for end in 0..=at {
+            let is_user_end = end == at || local_part[end] == b'+' && end + 1 < at;
+            if is_user_end {
+                let (user, user_hash) = (&local_part[..end], hash.finish());
+                let rule = self.find_at_domain(user, user_hash, domain, domain_hash);
+                let is_user = |word: &[u8]| word.eq_ignore_ascii_case(user);
+                if let Some(rule) = rule.or_else(|| self.users.find(user_hash, is_user)) {
+                    return Some(rule);
+                }
+            }
+            if end < at {
+                hash.write_u8(local_part[end].to_ascii_lowercase());
+            }
+        }
+        None
+    }
+
+    fn find_at_domain(
+        &self,
+        user: &[u8],
+        user_hash: u64,
+        domain: &[u8],
+        domain_hash: u64,
+    ) -> Option<u32> {
+        self.addresses
+            .find(hash_of_both(user_hash, domain_hash), |word| {
+                let (left, right) = word.split_at(user.len().min(word.len()));
+                left.eq_ignore_ascii_case(user)
+                    && right.split_first().is_some_and(|(at, right)| {
+                        *at == b'@' && right.eq_ignore_ascii_case(domain)
+                    })
+            })
+    }
+
+    /// Rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.origins.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.origins.is_empty()
+    }
+}
+
+/// Reads all lines that say something; gives what is to be said of them.
+fn read_lines<'t>(
+    texts: impl IntoIterator<Item = &'t [u8]>,
+    mut read: impl FnMut(Origin, &'t [u8]) -> Option<Remark>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (text, file) in texts.into_iter().zip(0..) {
+        for (line, content) in line::lines(text) {
+            let origin = Origin { file, line };
+            findings.extend(read(origin, content).map(|remark| Finding { origin, remark }));
+        }
+    }
+    findings
+}
+
+/// The rule of the shortest word that is the end of `text`, if `is_border` agrees to what stands before it.
+fn find_suffix(words: &Words, text: &[u8], is_border: impl Fn(Option<u8>) -> bool) -> Option<u32> {
+    let mut hash = FnvHasher::default();
+    for start in (0..text.len()).rev() {
+        hash.write_u8(text[start].to_ascii_lowercase());
+        let before = start.checked_sub(1).map(|index| text[index]);
+        if is_border(before) {
+            let suffix = &text[start..];
+            let found = words.find(hash.finish(), |word| word.eq_ignore_ascii_case(suffix));
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+    None
+}
+
+fn hash(word: &[u8]) -> u64 {
+    let mut hash = FnvHasher::default();
+    for byte in word {
+        hash.write_u8(byte.to_ascii_lowercase());
+    }
+    hash.finish()
+}
+
+/// As [`find_suffix`] meets the bytes.
+fn hash_backwards(word: &[u8]) -> u64 {
+    let mut hash = FnvHasher::default();
+    for byte in word.iter().rev() {
+        hash.write_u8(byte.to_ascii_lowercase());
+    }
+    hash.finish()
+}
+
+/// One number from two, so that neither part has to be hashed again for each of the other.
+fn hash_of_both(user_hash: u64, domain_hash: u64) -> u64 {
+    user_hash.rotate_left(32) ^ domain_hash
+}

@@ -1,0 +1,260 @@
+//! The files that lists are read from, and what is used where there are none.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::engine::access::{self, Clients, Finding, Origin, Recipients};
+use crate::engine::text::Printable;
+
+/// Largest list file that is read, in bytes; some hundred thousand lines.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// How much of a line is shown.
+const SHOWN_BYTES_MAX: usize = 100;
+
+/// Where the administrator's lists are looked for when no option names any.
+const FOLDER: &str = "/etc/greylet";
+
+/// Where the lists come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// Clients that are never greylisted.
+    pub clients: Vec<Source>,
+    /// Recipients whose mail is never greylisted.
+    pub recipients: Vec<Source>,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    path: PathBuf,
+    if_missing: IfMissing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IfMissing {
+    Complain,
+    Ignore,
+    Use(&'static str),
+}
+
+impl Source {
+    /// A file that is expected to be there.
+    pub fn named(path: impl Into<PathBuf>) -> Source {
+        Source {
+            path: path.into(),
+            if_missing: IfMissing::Complain,
+        }
+    }
+
+    /// A file of the default folder with its companion, and what is used if there is none.
+    fn defaults(name: &str, text: &'static str) -> Vec<Source> {
+        let folder = Path::new(FOLDER);
+        vec![
+            Source {
+                path: folder.join(name),
+                if_missing: IfMissing::Use(text),
+            },
+            Source {
+                path: folder.join(format!("{name}.local")),
+                if_missing: IfMissing::Ignore,
+            },
+        ]
+    }
+
+    /// Its text; none if it need not be there.
+    fn read(&self) -> Result<Text, Problem> {
+        match read_file(&self.path) {
+            Ok(bytes) => Ok(Text {
+                name: self.path.display().to_string(),
+                bytes,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match self.if_missing {
+                IfMissing::Use(text) => Ok(Text {
+                    name: format!(
+                        "built-in {}",
+                        self.path.file_name().unwrap_or_default().display()
+                    ),
+                    bytes: text.into(),
+                }),
+                IfMissing::Ignore => Ok(Text::default()),
+                IfMissing::Complain => Err(self.problem(error)),
+            },
+            Err(error) => Err(self.problem(error)),
+        }
+    }
+
+    fn problem(&self, error: io::Error) -> Problem {
+        Problem {
+            path: self.path.clone(),
+            error,
+        }
+    }
+}
+
+/// A list file that cannot be read.
+#[derive(Debug)]
+pub struct Problem {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cannot read the list {}: {}",
+            self.path.display(),
+            self.error
+        )
+    }
+}
+
+/// What stands in a list file.
+#[derive(Clone, Debug, Default)]
+pub struct Text {
+    /// The file's path, or where else it comes from.
+    pub name: String,
+    bytes: Vec<u8>,
+}
+
+impl Text {
+    /// Its lines that say something, with their numbers.
+    pub fn lines(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        access::lines(&self.bytes)
+    }
+}
+
+/// A list, as far as it could be read.
+pub struct Loaded<L> {
+    /// The list.
+    pub list: L,
+    /// What it was made of, in the order of the sources.
+    pub texts: Vec<Text>,
+    /// What is to be said of its lines.
+    pub findings: Vec<Finding>,
+    /// Files that could not be read; the list is made of the others.
+    pub problems: Vec<Problem>,
+}
+
+impl Sources {
+    /// Reads the list of clients.
+    pub fn load_clients(&self) -> Loaded<Clients> {
+        load(&self.clients, |texts| Clients::read(texts))
+    }
+
+    /// Reads the list of recipients.
+    pub fn load_recipients(&self) -> Loaded<Recipients> {
+        load(&self.recipients, |texts| Recipients::read(texts))
+    }
+}
+
+impl Sources {
+    /// Those that the options name, or else the defaults.
+    pub fn new(clients: &[String], recipients: &[String]) -> Sources {
+        let or_defaults = |paths: &[String], name, text| match paths {
+            [] => Source::defaults(name, text),
+            paths => paths.iter().map(Source::named).collect(),
+        };
+        Sources {
+            clients: or_defaults(
+                clients,
+                "whitelist_clients",
+                include_str!("whitelist_clients"),
+            ),
+            recipients: or_defaults(
+                recipients,
+                "whitelist_recipients",
+                include_str!("whitelist_recipients"),
+            ),
+        }
+    }
+}
+
+impl<L> Loaded<L> {
+    /// Where something stands, for people: `FILE line N`.
+    pub fn place(&self, origin: Origin) -> String {
+        let name = self
+            .texts
+            .get(usize::from(origin.file))
+            .map_or("?", |text| &text.name);
+        format!("{name} line {}", origin.line)
+    }
+
+    /// What stands on a line, in a length that can be shown.
+    pub fn content(&self, origin: Origin) -> String {
+        let text = self.texts.get(usize::from(origin.file));
+        let line = text.and_then(|text| text.lines().find(|(line, _)| *line == origin.line));
+        let bytes = line.map(|(_, content)| content).unwrap_or_default();
+        let bytes_max = SHOWN_BYTES_MAX;
+        Printable { bytes, bytes_max }.to_string()
+    }
+
+    /// A finding, for people.
+    pub fn describe(&self, finding: &Finding) -> String {
+        let (place, content) = (self.place(finding.origin), self.content(finding.origin));
+        format!("{place}: `{content}` {}", finding.remark)
+    }
+}
+
+fn load<L>(
+    sources: &[Source],
+    read: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> (L, Vec<Finding>),
+) -> Loaded<L> {
+    let mut problems = Vec::new();
+    let texts: Vec<Text> = sources
+        .iter()
+        .filter_map(|source| source.read().map_err(|problem| problems.push(problem)).ok())
+        .collect();
+    let (list, findings) = read(&mut texts.iter().map(|text| &text.bytes[..]));
+    Loaded {
+        list,
+        texts,
+        findings,
+        problems,
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // Of a pipe or a device the opening alone could wait for ever.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other("it is larger than 4 MiB"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Our own lists are beyond reproach, and each line says why it is there.
+    #[test]
+    fn built_in_lists() {
+        let sources = Sources::new(&[], &[]);
+        for (source, text) in [
+            (&sources.clients[0], include_str!("whitelist_clients")),
+            (&sources.recipients[0], include_str!("whitelist_recipients")),
+        ] {
+            assert_eq!(source.if_missing, IfMissing::Use(text));
+            for line in text.lines().filter(|line| !line.starts_with('#')) {
+                let (_, reason) = line.split_once('#').expect("a reason");
+                assert!(reason.contains("; 20") && reason.len() > 20, "{line}");
+            }
+        }
+        let text = include_str!("whitelist_clients").as_bytes();
+        let (clients, findings) = Clients::read([text]);
+        assert!(clients.len() >= 8 && findings.is_empty(), "{findings:?}");
+        let text = include_str!("whitelist_recipients").as_bytes();
+        let (recipients, findings) = Recipients::read([text]);
+        assert!(recipients.len() == 2 && findings.is_empty(), "{findings:?}");
+    }
+}

@@ -1,0 +1,416 @@
+//! Lists: what their lines mean, what is said of them, and what happens when the files change or cannot be read.
+
+mod support;
+
+use greylet::engine::access::{Clients, Fault, Recipients};
+use nix::sys::signal::{Signal, kill};
+use proptest::prelude::*;
+use support::{Scratch, Server, request, run};
+
+/// What is said of a line, in short: the fault, and what to write instead.
+type Said = Option<(Fault, Option<String>)>;
+
+fn said_of_client(line: &str) -> Said {
+    let (_, mut findings) = Clients::read([line.as_bytes()]);
+    findings
+        .pop()
+        .map(|finding| (finding.remark.fault, finding.remark.instead))
+}
+
+fn said_of_recipient(line: &str) -> Said {
+    let (_, mut findings) = Recipients::read([line.as_bytes()]);
+    findings
+        .pop()
+        .map(|finding| (finding.remark.fault, finding.remark.instead))
+}
+
+fn with(fault: Fault, instead: &str) -> Said {
+    Some((fault, (!instead.is_empty()).then(|| instead.to_owned())))
+}
+
+#[test]
+fn client_lines() {
+    use Fault::{Doubtful, Invalid, NeverMatches};
+    for line in [
+        "",
+        "  ",
+        "# comment",
+        "example.com",
+        " example.com\t# comment\r",
+        "EXAMPLE.com",
+        "a_b-c.example",
+        "com",
+        "xn--bcher-kva.example",
+        r"/^mail\d+\.example\.com$/",
+        "192.0.2.1",
+        "192.0.2.0/24",
+        "192.0.2.77/24",
+        "192.0.2",
+        "0.0.0.0/0",
+        "2001:db8::1",
+        "2001:DB8::/32",
+        "[2001:db8::1]",
+        "::/0",
+        "::ffff:192.0.2.1",
+    ] {
+        assert_eq!(said_of_client(line), None, "{line}");
+    }
+    for (line, fault, instead) in [
+        (".example.com", NeverMatches, "example.com"),
+        ("*.example.com", NeverMatches, "example.com"),
+        ("example.com.", NeverMatches, "example.com"),
+        ("example.com OK", Invalid, "example.com"),
+        ("example.com example.net", Invalid, ""),
+        (
+            "example.com,example.net",
+            NeverMatches,
+            "each on a line of its own",
+        ),
+        ("!example.com", NeverMatches, ""),
+        ("mail.example.com:25", NeverMatches, "mail.example.com"),
+        ("user@example.com", NeverMatches, ""),
+        ("b\u{fc}cher.example", NeverMatches, ""),
+        ("a..b", NeverMatches, ""),
+        ("192.168.", NeverMatches, "192.168.0.0/16"),
+        ("192.168.2.", NeverMatches, "192.168.2.0/24"),
+        ("192.168.2/24", NeverMatches, "192.168.2.0/24"),
+        ("192.0.2.0/255.255.255.0", NeverMatches, "192.0.2.0/24"),
+        ("192", NeverMatches, "192.0.0.0/8"),
+        ("192.168", Doubtful, "192.168.0.0/16"),
+        ("unknown", Doubtful, ""),
+        ("300.1.1.1", Invalid, ""),
+        ("192.0.2.0/33", Invalid, ""),
+        ("2001:db8::/129", Invalid, ""),
+        ("2001:db8:0:1", Invalid, "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", Invalid, "fe80::1"),
+        ("/re/i", NeverMatches, "/re/"),
+        ("/foo#bar/", NeverMatches, ""),
+        ("//", NeverMatches, ""),
+        ("/(/", Invalid, ""),
+        ("/a{1000000}/", Invalid, ""),
+        ("/(?=x)/", Invalid, ""),
+        ("a\u{1}b", Invalid, ""),
+    ] {
+        assert_eq!(said_of_client(line), with(fault, instead), "{line}");
+    }
+    let long = "x".repeat(2_000);
+    assert_eq!(said_of_client(&long), with(Invalid, ""));
+    assert!(Clients::read([&b"\xff\xfe\0"[..]]).1[0].remark.fault == Invalid);
+}
+
+#[test]
+fn recipient_lines() {
+    use Fault::{Invalid, NeverMatches};
+    for line in [
+        "postmaster@",
+        "user@example.org",
+        "user+ext@example.org",
+        "example.org",
+        "localhost",
+        "/^info@/",
+    ] {
+        assert_eq!(said_of_recipient(line), None, "{line}");
+    }
+    for (line, fault, instead) in [
+        ("@example.org", NeverMatches, "example.org"),
+        ("*@example.org", NeverMatches, "example.org"),
+        (".example.org", NeverMatches, "example.org"),
+        (
+            "user@.example.org",
+            NeverMatches,
+            r"/^user@(.*\.)?example\.org$/",
+        ),
+        ("user@example.org OK", Invalid, "user@example.org"),
+        ("/[/", Invalid, ""),
+    ] {
+        assert_eq!(said_of_recipient(line), with(fault, instead), "{line}");
+    }
+}
+
+/// The advice is good: the line that is proposed has nothing to be said of, and matches what was meant.
+#[test]
+fn advice_works() {
+    for (line, name) in [
+        (".example.com", "mail.example.com"),
+        ("/mail/i", "MAIL.example.com"),
+    ] {
+        let (_, findings) = Clients::read([line.as_bytes()]);
+        let instead = findings[0].remark.instead.clone().expect("advice");
+        assert_eq!(said_of_client(&instead), None);
+        assert!(
+            Clients::read([instead.as_bytes()])
+                .0
+                .find_name(name.as_bytes())
+                .is_some()
+        );
+    }
+    let (_, findings) = Recipients::read([&b"user@.example.org"[..]]);
+    let instead = findings[0].remark.instead.clone().expect("advice");
+    let (recipients, _) = Recipients::read([instead.as_bytes()]);
+    for (recipient, is_meant) in [
+        ("user@example.org", true),
+        ("user@a.example.org", true),
+        ("user@bexample.org", false),
+    ] {
+        assert_eq!(recipients.find(recipient.as_bytes()).is_some(), is_meant);
+    }
+}
+
+#[test]
+fn at_most_512_regular_expressions() {
+    let text: String = (0..520)
+        .map(|number| format!("/^mail{number}$/\n"))
+        .collect();
+    let (clients, findings) = Clients::read([text.as_bytes()]);
+    assert_eq!((clients.len(), findings.len()), (512, 8));
+    assert!(clients.find_name(b"mail511").is_some() && clients.find_name(b"mail512").is_none());
+}
+
+#[test]
+fn a_match_says_where_it_stands() {
+    let files = [
+        &b"# one\nexample.com\n\n192.0.2.0/24"[..],
+        b"/^mail/\n2001:db8::/32\n",
+    ];
+    let (clients, _) = Clients::read(files);
+    let place =
+        |origin: Option<greylet::engine::access::Origin>| origin.map(|it| (it.file, it.line));
+    assert_eq!(place(clients.find_name(b"a.example.com")), Some((0, 2)));
+    assert_eq!(place(clients.find_name(b"MAIL.example.net")), Some((1, 1)));
+    assert_eq!(
+        place(clients.find_address("192.0.2.9".parse().unwrap())),
+        Some((0, 4))
+    );
+    assert_eq!(
+        place(clients.find_address("2001:db8:1::".parse().unwrap())),
+        Some((1, 2))
+    );
+    assert_eq!(place(clients.find_name(b"mx.example.net")), None);
+}
+
+/// Few letters, so that things are often alike.
+fn word() -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        prop::sample::select(vec!["a", "B", "b", ".", "+", "@"]),
+        1..7,
+    )
+    .prop_map(|letters| letters.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Against Postgrey's rule as it stands in its manual: the name or its end after a dot, whatever the case.
+    #[test]
+    fn names_like_a_search_from_end_to_end(
+        words in prop::collection::vec(word(), 0..8),
+        name in word(),
+    ) {
+        let words: Vec<&String> = words.iter().filter(|word| !word.starts_with('/')).collect();
+        let text: String = words.iter().map(|word| format!("{word}\n")).collect();
+        let (clients, _) = Clients::read([text.as_bytes()]);
+        let name = name.to_ascii_lowercase();
+        let is_listed = words.iter().any(|word| {
+            let word = word.to_ascii_lowercase();
+            name == word || name.ends_with(&format!(".{word}"))
+        });
+        prop_assert_eq!(clients.find_name(name.as_bytes()).is_some(), is_listed);
+    }
+
+    /// Against Postgrey's regular expressions, spelled out.
+    #[test]
+    fn recipients_like_a_search_from_end_to_end(
+        words in prop::collection::vec(word(), 0..8),
+        recipient in word(),
+    ) {
+        let text: String = words.iter().map(|word| format!("{word}\n")).collect();
+        let (recipients, _) = Recipients::read([text.as_bytes()]);
+        let is_listed = words.iter().any(|word| {
+            let pattern = match word.split_once('@') {
+                Some((user, "")) => format!(r"^{}(\+[^@]+)?@", regex_lite::escape(user)),
+                Some((user, domain)) => {
+                    format!(r"^{}(\+[^@]+)?@{}$", regex_lite::escape(user), regex_lite::escape(domain))
+                }
+                None => format!(r"(@|\.){}$", regex_lite::escape(word)),
+            };
+            let pattern = regex_lite::RegexBuilder::new(&pattern).case_insensitive(true).build();
+            pattern.expect("a pattern").is_match(&recipient)
+        });
+        prop_assert_eq!(recipients.find(recipient.as_bytes()).is_some(), is_listed, "{:?}", text);
+    }
+}
+
+fn is_passed(server: &Server, client_name: &str) -> bool {
+    let changes = [
+        ("client_name", Some(client_name)),
+        ("client_address", Some("203.0.113.1")),
+    ];
+    server.connect().ask(request(&changes)) == "DUNNO"
+}
+
+#[test]
+fn hup_reloads_the_lists_and_drops_nothing() {
+    let scratch = Scratch::new("reload");
+    let list = scratch.path("clients");
+    std::fs::write(&list, "one.example\n").expect("a list");
+    let mut server = Server::start(&[&format!("--whitelist-clients={list}")]);
+    let mut client = server.connect();
+    assert!(client.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
+    assert!(is_passed(&server, "mail.one.example") && !is_passed(&server, "two.example"));
+    std::fs::write(&list, "two.example\n.three.example\n").expect("a list");
+    kill(server.pid(), Signal::SIGHUP).expect("it is running");
+    server.wait_for("HUP received: reloading whitelists...");
+    server.wait_for(&format!("list of clients: 2 rules from {list}"));
+    assert!(!is_passed(&server, "mail.one.example") && is_passed(&server, "two.example"));
+    // The connection and the triplet are still there.
+    let action = client.ask(request(&[]));
+    assert!(action.starts_with("DEFER_IF_PERMIT "), "{action}");
+    kill(server.pid(), Signal::SIGUSR1).expect("it is running");
+    server.wait_for("requests answered");
+    assert!(server.stop(Signal::SIGTERM).success());
+    let said = format!("{list} line 2: `.three.example` can never match: ");
+    assert!(
+        server.log.iter().any(|line| line.starts_with(&said)),
+        "{:?}",
+        server.log
+    );
+    let retry = |line: &&String| line.contains("reason=early-retry") || line.contains("reason=new");
+    assert!(server.log.iter().filter(retry).count() >= 2);
+}
+
+#[test]
+fn a_list_that_cannot_be_read_keeps_its_last_good_content() {
+    let scratch = Scratch::new("unreadable");
+    let list = scratch.path("clients");
+    std::fs::write(&list, "one.example\n").expect("a list");
+    let mut server = Server::start(&[&format!("--whitelist-clients={list}")]);
+    let reload = |server: &mut Server| {
+        kill(server.pid(), Signal::SIGHUP).expect("it is running");
+        server.wait_for("the last good list stays in force");
+        assert!(is_passed(server, "one.example"));
+    };
+    std::fs::remove_file(&list).expect("it is there");
+    reload(&mut server);
+    std::fs::create_dir(&list).expect("a folder");
+    reload(&mut server);
+    std::fs::remove_dir(&list).expect("it is there");
+    std::fs::write(&list, vec![b'x'; (4 << 20) + 1]).expect("a list");
+    reload(&mut server);
+    std::fs::remove_file(&list).expect("it is there");
+    nix::unistd::mkfifo(list.as_str(), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    reload(&mut server);
+}
+
+#[test]
+fn a_start_without_its_list_goes_on() {
+    let scratch = Scratch::new("missing");
+    let (list, other) = (scratch.path("missing"), scratch.path("there"));
+    std::fs::write(&other, b"\x7fELF\0\xff\nexample.net\n").expect("a list");
+    let mut server = Server::start(&[
+        &format!("--whitelist-clients={list}"),
+        &format!("--whitelist-clients={other}"),
+    ]);
+    assert!(is_passed(&server, "example.net") && !is_passed(&server, "example.com"));
+    assert!(server.stop(Signal::SIGTERM).success());
+    for said in [
+        format!("cannot read the list {list}: No such file or directory"),
+        format!("{other} line 1: `?ELF??` is ignored: it is not text"),
+    ] {
+        assert!(
+            server.log.iter().any(|line| line.contains(&said)),
+            "{said}: {:?}",
+            server.log
+        );
+    }
+}
+
+#[test]
+fn the_built_in_lists_are_used_when_there_are_none() {
+    let recipient = |recipient| request(&[("recipient", Some(recipient))]);
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask(recipient("Postmaster@r.example")), "DUNNO");
+    assert_ne!(client.ask(recipient("b@r.example")), "DUNNO");
+    assert!(is_passed(&server, "mx1.southwest.com"));
+}
+
+fn checked(words: &[&str]) -> (i32, String) {
+    let output = run(&[&["check"], words].concat(), b"");
+    assert_eq!(output.stderr, b"");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    (output.status.code().expect("an exit code"), printed)
+}
+
+#[test]
+fn check() {
+    let scratch = Scratch::new("check");
+    let (clients, recipients) = (scratch.path("clients"), scratch.path("recipients"));
+    std::fs::write(&clients, "example.com\n192.0.2.0/24\n192.168\n/^10\\./\n").expect("a list");
+    std::fs::write(&recipients, "postmaster@\nuser\n").expect("a list");
+    let (clients, recipients) = (
+        format!("--whitelist-clients={clients}"),
+        format!("--whitelist-recipients={recipients}"),
+    );
+    let check = |words: &[&str]| checked(&[&[&clients[..], &recipients], words].concat());
+    // A line that may not mean what it looks like is no fault.
+    let (code, printed) = check(&[]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("clients line 3: `192.168` may not mean what you want"));
+    assert!(
+        printed.contains("list of clients: 4 rules") && printed.contains("recipients: 2 rules")
+    );
+    for (word, said) in [
+        (
+            "--client-name=MX.Example.com",
+            "clients line 1: `example.com`",
+        ),
+        ("--client-name=badexample.com", "no line matches"),
+        (
+            "--client-name=badexample.com",
+            "line 1: `example.com` is its end, but",
+        ),
+        ("--client-name=unknown", "only if reverse and forward DNS"),
+        (
+            "--client-address=192.0.2.9",
+            "clients line 2: `192.0.2.0/24`",
+        ),
+        (
+            "--client-address=192.168.5.5",
+            "line 3: `192.168` would match if it were written 192.168.0.0/16",
+        ),
+        (
+            "--client-address=10.1.1.1",
+            r"line 4: `/^10\./` is tried on names only",
+        ),
+        (
+            "--recipient=Postmaster+x@r.example",
+            "recipients line 1: `postmaster@`",
+        ),
+        (
+            "--recipient=user@r.example",
+            "line 2: `user` is a domain; a user at any domain is user@",
+        ),
+    ] {
+        let (code, printed) = check(&[word]);
+        assert!(code == 0 && printed.contains(said), "{word}: {printed}");
+    }
+    let dead = scratch.path("dead");
+    std::fs::write(&dead, ".example.com\nexample.net\n").expect("a list");
+    let dead = format!("--whitelist-clients={dead}");
+    let (code, printed) = checked(&[&dead, "--client-name=mail.example.com"]);
+    assert_eq!(code, 1);
+    assert!(
+        printed.contains("line 1: `.example.com` can never match: "),
+        "{printed}"
+    );
+    assert!(printed.contains("line 1: `.example.com` would match if it were written example.com"));
+    let (code, printed) = checked(&["--whitelist-clients=/nowhere"]);
+    assert!(
+        code == 1 && printed.contains("cannot read the list /nowhere"),
+        "{printed}"
+    );
+    assert_eq!(
+        run(&["check", "--client-address=mail"], b"").status.code(),
+        Some(2)
+    );
+}
