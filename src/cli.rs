@@ -31,6 +31,8 @@ pub enum Command {
     Query(Query),
     /// Look at the lists.
     Check(Check),
+    /// Come from Postgrey.
+    Migrate(Migrate),
 }
 
 /// Answer Postfix's questions until stopped. Options have Postgrey's names and may be written --name=value.
@@ -255,6 +257,21 @@ pub struct Check {
     pub recipient: Option<String>,
 }
 
+/// Turn Postgrey's options into greylet's, and say what differs. Reads /etc/default/postgrey when nothing is given, and Postgrey's lists.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "migrate", help_triggers("-h", "--help"))]
+pub struct Migrate {
+    /// the options themselves instead of a file
+    #[argh(option, arg_name = "LINE")]
+    pub options: Option<String>,
+    /// where Postgrey's lists are (default /etc/postgrey)
+    #[argh(option, arg_name = "FOLDER")]
+    pub lists: Option<String>,
+    /// file that sets POSTGREY_OPTS (default /etc/default/postgrey)
+    #[argh(positional)]
+    pub file: Option<String>,
+}
+
 /// What the command line comes to.
 #[expect(clippy::large_enum_variant, reason = "as above")]
 #[derive(Debug, PartialEq, Eq)]
@@ -275,6 +292,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         Some("serve") => respell(&Serve::get_args_info(), words)?,
         Some("query") => respell(&Query::get_args_info(), words)?,
         Some("check") => respell(&Check::get_args_info(), words)?,
+        Some("migrate") => respell(&Migrate::get_args_info(), words)?,
         _ => words,
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -287,18 +305,21 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         _ if greylet.version => Ok(print_version()),
         Some(Command::Serve(Serve { version: true, .. })) => Ok(print_version()),
         Some(command) => Ok(Parsed::Run(command)),
-        None => Err(usage(&words, "say what to do: serve, query or check")),
+        None => Err(usage(
+            &words,
+            &format!("say what to do: {}", COMMANDS.join(", ")),
+        )),
     }
 }
+
+const COMMANDS: [&str; 4] = ["serve", "query", "check", "migrate"];
 
 fn print_version() -> Parsed {
     Parsed::Print(format!("greylet {}\n", env!("CARGO_PKG_VERSION")))
 }
 
 fn usage(words: &[&str], message: &str) -> Error {
-    let command = words
-        .first()
-        .filter(|word| ["serve", "query", "check"].contains(word));
+    let command = words.first().filter(|word| COMMANDS.contains(word));
     let command = command.map(|word| format!(" {word}")).unwrap_or_default();
     Error::usage(format!(
         "{message} (greylet{command} --help lists what there is)"
@@ -312,20 +333,51 @@ struct Given<'a> {
     info: &'a argh::FlagInfo<'a>,
 }
 
+/// What stands on a command line.
+enum Word<'a> {
+    Option(Given<'a>),
+    /// Nothing that the command knows.
+    Other(String),
+}
+
 /// Writes a command's words as argh wants them: the value a word of its own, and no option twice that is not repeatable.
 fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<String>, Error> {
     let mut words = words.into_iter();
     let mut respelled: Vec<String> = words.next().into_iter().collect();
-    let mut others = Vec::new();
-    let mut given: Vec<Given<'_>> = Vec::new();
+    let (mut given, mut others): (Vec<Given<'_>>, Vec<String>) = (Vec::new(), Vec::new());
+    for word in recognise(command, words)? {
+        match word {
+            // Not ours to judge: argh says what it is.
+            Word::Other(word) => others.push(word),
+            Word::Option(option) => {
+                if !matches!(option.info.optionality, Optionality::Repeating) {
+                    given.retain(|earlier| earlier.info.long != option.info.long);
+                }
+                given.push(option);
+            }
+        }
+    }
+    for option in given {
+        respelled.push(option.name);
+        respelled.extend(option.value);
+    }
+    respelled.extend(others);
+    Ok(respelled)
+}
+
+/// Finds the options and their values among a command's words.
+fn recognise(
+    command: &CommandInfoWithArgs,
+    mut words: std::vec::IntoIter<String>,
+) -> Result<Vec<Word<'static>>, Error> {
+    let mut found = Vec::new();
     while let Some(word) = words.next() {
         let (name, value) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (word.as_str(), None),
         };
         let Some(info) = command.flags.iter().find(|info| is_called(info, name)) else {
-            // Not ours to judge: argh says what it is.
-            others.push(word);
+            found.push(Word::Other(word));
             continue;
         };
         let takes_value = matches!(info.kind, FlagInfoKind::Option { .. });
@@ -338,28 +390,33 @@ fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<Stri
                 |word: &&String| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
             let next_is_ours = value.is_none() && next.filter(is_number).is_some();
             let value = if next_is_ours { words.next() } else { value };
-            Some(
-                value
-                    .filter(|value| !value.is_empty())
-                    .unwrap_or_else(|| "5".to_owned()),
-            )
+            let value = value.filter(|value| !value.is_empty());
+            Some(value.unwrap_or_else(|| "5".to_owned()))
         } else if takes_value && value.is_none() {
             words.next()
         } else {
             value
         };
         let name = name.to_owned();
-        if !matches!(info.optionality, Optionality::Repeating) {
-            given.retain(|earlier| earlier.info.long != info.long);
-        }
-        given.push(Given { name, value, info });
+        found.push(Word::Option(Given { name, value, info }));
     }
-    for option in given {
-        respelled.push(option.name);
-        respelled.extend(option.value);
-    }
-    respelled.extend(others);
-    Ok(respelled)
+    Ok(found)
+}
+
+/// Takes a line of Postgrey's options apart: options of serve by their long names with their values, and words that are none.
+///
+/// # Errors
+///
+/// An option has a value that takes none.
+pub fn postgrey_options(words: Vec<String>) -> Result<Vec<(String, Option<String>)>, Error> {
+    let words = recognise(&Serve::get_args_info(), words.into_iter())?;
+    Ok(words
+        .into_iter()
+        .map(|word| match word {
+            Word::Option(given) => (given.info.long.to_owned(), given.value),
+            Word::Other(word) => (word, None),
+        })
+        .collect())
 }
 
 fn is_called(info: &argh::FlagInfo<'_>, name: &str) -> bool {
@@ -432,7 +489,7 @@ mod tests {
 
     #[test]
     fn wrong_command_lines() {
-        assert!(wrong("").contains("serve, query or check"));
+        assert!(wrong("").contains("say what to do: serve, query, "));
         assert!(wrong("sevre").contains("sevre"));
         assert!(wrong("serve --dleay=3").contains("--dleay"));
         assert!(wrong("serve --delay").contains("--delay"));

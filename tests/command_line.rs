@@ -51,7 +51,7 @@ fn version_and_help() {
 #[test]
 fn wrong_words() {
     for (words, said) in [
-        (&[][..], "serve, query or check"),
+        (&[][..], "serve, query, "),
         (&["sevre"], "sevre"),
         (&["serve", "--dleay=1"], "--dleay"),
         (&["serve", "--delay=0"], "--delay=0"),

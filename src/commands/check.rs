@@ -165,7 +165,8 @@ impl Report {
     fn add_ends<L>(&mut self, loaded: &Loaded<L>, asked: &str, why: &str) {
         let asked = asked.to_ascii_lowercase();
         for (place, content) in words(loaded) {
-            let is_word = content.bytes().any(|byte| byte.is_ascii_alphanumeric());
+            // What begins otherwise is told of already.
+            let is_word = content.starts_with(|first: char| first.is_ascii_alphanumeric());
             if is_word && asked.ends_with(&content.to_ascii_lowercase()) {
                 self.line(&format!("  {place}: `{content}` is its end, but {why}"));
             }

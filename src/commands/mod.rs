@@ -1,6 +1,7 @@
 //! The commands: from checked words to what they do.
 
 pub mod check;
+pub mod migrate;
 pub mod query;
 pub mod serve;
 
@@ -32,6 +33,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
             Ok(ExitCode::SUCCESS)
         }
         Parsed::Run(Command::Check(options)) => check::run(&options),
+        Parsed::Run(Command::Migrate(options)) => migrate::run(&options),
         Parsed::Run(Command::Query(options)) => {
             log_to_stderr();
             query::run(&options)
