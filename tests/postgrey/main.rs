@@ -5,9 +5,10 @@
 //! `GREYLET_POSTGREY_SEED` the only one to be asked.
 
 mod comparison;
-
+mod lists;
 mod mail;
 mod options;
+mod patterns;
 mod postgrey;
 mod random;
 mod sequence;
