@@ -18,7 +18,7 @@ use crate::{is_postgrey_missing, say};
 
 const DEBIANS_CLIENTS: &str = "/etc/postgrey/whitelist_clients";
 const DEBIANS_RECIPIENTS: &str = "/etc/postgrey/whitelist_recipients";
-const RANDOM_LISTS: u64 = 60;
+const RANDOM_LISTS: u64 = 40;
 
 /// How often both have said the same.
 #[derive(Default)]
