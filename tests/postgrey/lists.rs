@@ -20,6 +20,25 @@ const DEBIANS_CLIENTS: &str = "/etc/postgrey/whitelist_clients";
 const DEBIANS_RECIPIENTS: &str = "/etc/postgrey/whitelist_recipients";
 const RANDOM_LISTS: u64 = 40;
 
+/// A kind of list.
+struct Kind {
+    option: &'static str,
+    line: fn(&mut Random) -> String,
+    subjects: fn(&str, &mut Random) -> Vec<Subject>,
+}
+
+const CLIENTS: Kind = Kind {
+    option: "--whitelist-clients",
+    line: random_client_line,
+    subjects: clients,
+};
+
+const RECIPIENTS: Kind = Kind {
+    option: "--whitelist-recipients",
+    line: random_recipient_line,
+    subjects: recipients,
+};
+
 /// How often both have said the same.
 #[derive(Default)]
 struct Tally {
@@ -66,19 +85,17 @@ fn random_lists_beside_postgrey() {
         let random = &mut Random::new(seed);
         let (mut files, mut subjects, mut shown) = (Vec::new(), Vec::new(), String::new());
         for number in 0..4 {
-            let (option, line, ask): (_, fn(&mut Random) -> _, fn(&str, &mut Random) -> Vec<_>) =
-                match number {
-                    0 | 1 => ("--whitelist-clients", random_client_line, clients),
-                    _ => ("--whitelist-recipients", random_recipient_line, recipients),
-                };
-            let lines: Vec<String> = (0..random.within(0..=2)).map(|_| line(random)).collect();
+            let kind = if number < 2 { &CLIENTS } else { &RECIPIENTS };
+            let lines: Vec<String> = (0..random.within(0..=2))
+                .map(|_| (kind.line)(random))
+                .collect();
             let path = scratch.path(&format!("{number}"));
             fs::write(&path, lines.join("\n")).expect("a list file");
-            shown += &format!("{option}: {lines:?}\n");
-            files.push(format!("{option}={path}"));
+            shown += &format!("{}: {lines:?}\n", kind.option);
+            files.push(format!("{}={path}", kind.option));
             // What stands in a comment or is wrong is asked about, too.
             let asked = lines.iter().map(|line| line.replace('#', " "));
-            subjects.extend(asked.flat_map(|line| ask(line.trim(), random)));
+            subjects.extend(asked.flat_map(|line| (kind.subjects)(line.trim(), random)));
         }
         tally.compare(&files, &subjects, &format!("seed {seed}\n{shown}"));
     }

@@ -20,7 +20,7 @@ pub(crate) struct Mail {
     recipient: &'static str,
 }
 
-const RECIPIENTS: [&str; 9] = [
+const RECIPIENTS: [&str; 15] = [
     "b@r.example",
     "b+x@r.example",
     "b+y@r.example",
@@ -30,6 +30,12 @@ const RECIPIENTS: [&str; 9] = [
     "a@b@r.example",
     "jörg@bücher.example",
     "",
+    "u1@r.example",
+    "u2@r.example",
+    "u3@r.example",
+    "u4@r.example",
+    "u5@r.example",
+    "u6@r.example",
 ];
 
 #[derive(Clone, Copy)]
@@ -70,8 +76,12 @@ impl Mails {
     pub(crate) fn random(random: &mut Random, options: &Options) -> Mails {
         let mut addresses = ipv4_addresses(random, options.ipv4_prefix_bits);
         addresses.extend(ipv6_addresses(random, options.ipv6_prefix_bits));
+        // An auto-whitelist needs one address with many triplets.
+        if random.one_in(3) {
+            addresses = vec![random.pick(&addresses)];
+        }
         let senders = random.within(1..=3);
-        let recipients = random.within(1..=3);
+        let recipients = random.pick(&[1, 2, 3, 12]);
         Mails {
             addresses,
             senders: (0..senders).map(|_| random.pick(&SENDER_KINDS)).collect(),

@@ -51,7 +51,7 @@ fn random_sequences_beside_postgrey() {
         begin.elapsed()
     ));
     if seeds.contains(&SEQUENCES) {
-        let enough = |kind: &str| kinds.get(kind).is_some_and(|count| *count > compared / 20);
+        let enough = |kind: &str| kinds.get(kind).is_some_and(|count| *count > compared / 40);
         assert!(
             ["DUNNO", "PREPEND", "deferred"]
                 .iter()

@@ -12,7 +12,7 @@ use crate::mail::{Mail, Mails};
 use crate::options::Options;
 use crate::random::Random;
 
-const REQUESTS: usize = 120;
+const REQUESTS: usize = 150;
 const START: u64 = 1_700_000_000;
 /// The default of max-age is 35 days.
 const LAST: u64 = START + 30 * 86_400;
@@ -57,13 +57,14 @@ impl Sequence {
         let options = Options::random(&mut random);
         let mails = Mails::random(&mut random, &options);
         let mut generator = Generator {
-            random,
             mails,
             intervals: intervals(&options),
+            grid: random.pick(&[1, 1, 900, 3_600]),
             now: START,
             tries: Vec::new(),
             message: 0,
             asked: HashMap::new(),
+            random,
         };
         Sequence {
             options: options.words,
@@ -89,6 +90,8 @@ struct Generator {
     random: Random,
     mails: Mails,
     intervals: Vec<u64>,
+    /// All times are multiples of this from the start, so that many intervals are exactly an hour, say.
+    grid: u64,
     now: u64,
     /// When was what asked.
     tries: Vec<(u64, Mail)>,
@@ -127,7 +130,8 @@ impl Generator {
             let newest = self.tries.len() as u64 - 1;
             let index = random.within(newest.saturating_sub(RETRY_REQUESTS)..=newest);
             let (tried, mail) = self.tries[index as usize];
-            let then = tried + random.pick(&self.intervals);
+            let waited = tried + random.pick(&self.intervals) - START;
+            let then = START + waited.next_multiple_of(self.grid);
             if (self.now..=LAST).contains(&then) {
                 self.now = then;
                 return self.mails.retry_of(mail, random);
@@ -140,7 +144,7 @@ impl Generator {
             7..=10 => random.within(0..=3),
             _ => 0,
         };
-        self.now = LAST.min(self.now + step);
+        self.now = LAST.min(self.now + step.next_multiple_of(self.grid));
         self.mails.pick(random)
     }
 
