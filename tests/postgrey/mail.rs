@@ -140,7 +140,7 @@ impl Mail {
             SenderKind::NoAt => random
                 .pick(&["joe", "joe+x", "12", "prvs=1234abcdef=joe"])
                 .into(),
-            SenderKind::SeveralAt => format!("a-{number}@12+x@s.example"),
+            SenderKind::SeveralAt => format!("a-{number}@{}+x@s.example", number % 3),
             SenderKind::Quoted => format!("\"q {number} \\\"2 \"@s.example"),
             SenderKind::Utf8 => format!("jørn{}-{number}@bücher.example", number % 3),
             SenderKind::Srs => format!("SRS0=H{}=TT=orig.example=user@fwd.example", number % 3),
