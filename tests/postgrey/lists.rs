@@ -14,7 +14,7 @@ use crate::patterns::{
 use crate::random::Random;
 use crate::sequence::Request;
 use crate::support::{Scratch, Server};
-use crate::{is_postgrey_missing, say};
+use crate::{is_postgrey_missing, number_in, say};
 
 const DEBIANS_CLIENTS: &str = "/etc/postgrey/whitelist_clients";
 const DEBIANS_RECIPIENTS: &str = "/etc/postgrey/whitelist_recipients";
@@ -81,7 +81,7 @@ fn random_lists_beside_postgrey() {
     }
     let scratch = Scratch::new("postgrey-lists");
     let mut tally = Tally::default();
-    for seed in 1..=RANDOM_LISTS {
+    for seed in 1..=number_in("GREYLET_POSTGREY_LISTS").unwrap_or(RANDOM_LISTS) {
         let random = &mut Random::new(seed);
         let (mut files, mut subjects, mut shown) = (Vec::new(), Vec::new(), String::new());
         for number in 0..4 {

@@ -2,7 +2,7 @@
 //!
 //! Needs Debian's package of Postgrey, which need not be set up. Without it nothing is tested, unless `CI` or
 //! `GREYLET_REQUIRE_POSTGREY` is set: then this fails. `GREYLET_POSTGREY_SEQUENCES` is the number of random sequences,
-//! `GREYLET_POSTGREY_SEED` the only one to be asked.
+//! `GREYLET_POSTGREY_SEED` the only one to be asked; `GREYLET_POSTGREY_LISTS` is the number of random list files.
 
 mod comparison;
 mod lists;
@@ -69,15 +69,17 @@ fn kind(answers: &Answers) -> &'static str {
 }
 
 fn seeds() -> RangeInclusive<u64> {
-    let number = |variable| {
-        let value = std::env::var(variable).ok()?;
-        let number = value.parse::<u64>();
-        Some(number.unwrap_or_else(|error| panic!("{variable}={value}: {error}")))
-    };
-    match number("GREYLET_POSTGREY_SEED") {
+    match number_in("GREYLET_POSTGREY_SEED") {
         Some(seed) => seed..=seed,
-        None => 1..=number("GREYLET_POSTGREY_SEQUENCES").unwrap_or(SEQUENCES),
+        None => 1..=number_in("GREYLET_POSTGREY_SEQUENCES").unwrap_or(SEQUENCES),
     }
+}
+
+/// The number in an environment variable, if it is set.
+pub(crate) fn number_in(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    let number = value.parse();
+    Some(number.unwrap_or_else(|error| panic!("{variable}={value}: {error}")))
 }
 
 /// Says so if it is, and fails if it must be there.
