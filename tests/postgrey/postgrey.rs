@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,9 +13,13 @@ use crate::support::{Client, PATIENCE, Scratch};
 
 const PROGRAM: &str = "/usr/sbin/postgrey";
 
+/// Runs a command until its own standard input ends, and removes the folder. Postgrey would stay if a signal ended the
+/// tests, which drops nothing.
+const KEEPER: &str = r#""$@" & cat; kill -9 $!; wait; rm -rf "$0""#;
+
 /// See the [module](self).
 pub(crate) struct Postgrey {
-    child: Child,
+    keeper: Child,
     scratch: Scratch,
 }
 
@@ -43,7 +48,9 @@ impl Postgrey {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let scratch = Scratch::new(&format!("postgrey-{number}"));
         let log = File::create(scratch.path("log")).expect("a file for the log");
-        let child = Command::new(PROGRAM)
+        // In a process group of its own, or Ctrl-C would end it with the tests.
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, &scratch.path(""), PROGRAM])
             .arg(format!("--unix={}", scratch.path("socket")))
             .arg(format!("--dbdir={}", scratch.path("")))
             // It changes to this user even if it already is.
@@ -52,12 +59,13 @@ impl Postgrey {
             .args(options)
             // The header's date is in local time.
             .env("TZ", "UTC")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log once more"))
             .stderr(log)
+            .process_group(0)
             .spawn()
-            .expect("postgrey starts");
-        let mut postgrey = Postgrey { child, scratch };
+            .expect("sh starts");
+        let postgrey = Postgrey { keeper, scratch };
         postgrey.wait_until_it_accepts();
         postgrey
     }
@@ -72,13 +80,12 @@ impl Postgrey {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn wait_until_it_accepts(&mut self) {
+    fn wait_until_it_accepts(&self) {
         let deadline = Instant::now() + PATIENCE;
         while UnixStream::connect(self.scratch.path("socket")).is_err() {
-            let ended = self.child.try_wait().expect("it can be waited for");
             assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "postgrey does not listen ({ended:?}): {}",
+                Instant::now() < deadline,
+                "postgrey does not listen: {}",
                 self.log()
             );
             thread::sleep(Duration::from_millis(5));
@@ -88,10 +95,10 @@ impl Postgrey {
 
 impl Drop for Postgrey {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("postgrey's log:\n{}", self.log());
         }
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
     }
 }
