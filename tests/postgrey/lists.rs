@@ -1,0 +1,163 @@
+//! The list files: those that Debian's Postgrey installs, and small random ones. Each line is asked about clients and recipients that it
+//! matches or just misses, and greylet must pass and defer the same as Postgrey.
+//!
+//! Not asked is what differs on purpose: IPv4-mapped addresses, and IPv6 prefixes that hold IPv4 addresses for Postgrey.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::comparison::Pair;
+use crate::patterns::{
+    Subject, clients, pattern, random_client_line, random_recipient_line, recipients,
+};
+use crate::random::Random;
+use crate::sequence::Request;
+use crate::support::{Scratch, Server};
+use crate::{is_postgrey_missing, number_in, say};
+
+const DEBIANS_CLIENTS: &str = "/etc/postgrey/whitelist_clients";
+const DEBIANS_RECIPIENTS: &str = "/etc/postgrey/whitelist_recipients";
+const RANDOM_LISTS: u64 = 40;
+
+/// A kind of list.
+struct Kind {
+    option: &'static str,
+    line: fn(&mut Random) -> String,
+    subjects: fn(&str, &mut Random) -> Vec<Subject>,
+}
+
+const CLIENTS: Kind = Kind {
+    option: "--whitelist-clients",
+    line: random_client_line,
+    subjects: clients,
+};
+
+const RECIPIENTS: Kind = Kind {
+    option: "--whitelist-recipients",
+    line: random_recipient_line,
+    subjects: recipients,
+};
+
+/// How often both have said the same.
+#[derive(Default)]
+struct Tally {
+    passed: u32,
+    deferred: u32,
+}
+
+#[test]
+fn debians_lists_beside_postgrey() {
+    if is_postgrey_missing() || are_lists_not_read() {
+        return;
+    }
+    let random = &mut Random::new(1);
+    let mut subjects = Vec::new();
+    for line in lines(DEBIANS_CLIENTS)
+        .iter()
+        .filter_map(|line| pattern(line))
+    {
+        subjects.extend(clients(line, random));
+    }
+    for line in lines(DEBIANS_RECIPIENTS)
+        .iter()
+        .filter_map(|line| pattern(line))
+    {
+        subjects.extend(recipients(line, random));
+    }
+    let files = [
+        format!("--whitelist-clients={DEBIANS_CLIENTS}"),
+        format!("--whitelist-recipients={DEBIANS_RECIPIENTS}"),
+    ];
+    let mut tally = Tally::default();
+    tally.compare(&files, &subjects, "Debian's lists");
+    tally.report("Debian's lists", 500);
+}
+
+#[test]
+fn random_lists_beside_postgrey() {
+    if is_postgrey_missing() || are_lists_not_read() {
+        return;
+    }
+    let scratch = Scratch::new("postgrey-lists");
+    let mut tally = Tally::default();
+    for seed in 1..=number_in("GREYLET_POSTGREY_LISTS").unwrap_or(RANDOM_LISTS) {
+        let random = &mut Random::new(seed);
+        let (mut files, mut subjects, mut shown) = (Vec::new(), Vec::new(), String::new());
+        for number in 0..4 {
+            let kind = if number < 2 { &CLIENTS } else { &RECIPIENTS };
+            let lines: Vec<String> = (0..random.within(0..=2))
+                .map(|_| (kind.line)(random))
+                .collect();
+            let path = scratch.path(&format!("{number}"));
+            fs::write(&path, lines.join("\n")).expect("a list file");
+            shown += &format!("{}: {lines:?}\n", kind.option);
+            files.push(format!("{}={path}", kind.option));
+            // What stands in a comment or is wrong is asked about, too.
+            let asked = lines.iter().map(|line| line.replace('#', " "));
+            subjects.extend(asked.flat_map(|line| (kind.subjects)(line.trim(), random)));
+        }
+        tally.compare(&files, &subjects, &format!("seed {seed}\n{shown}"));
+    }
+    tally.report("random lists", 1_000);
+}
+
+impl Tally {
+    /// Asks both, with these options, about each subject in a triplet that is new.
+    fn compare(&mut self, files: &[String], subjects: &[Subject], lists: &str) {
+        let mut options = files.to_vec();
+        options.extend([
+            "--auto-whitelist-clients=0".into(),
+            "--greylist-text=no".into(),
+        ]);
+        let mut pair = Pair::start(&options);
+        for (number, subject) in subjects.iter().enumerate() {
+            let answers = pair.ask(&request(number, subject));
+            assert!(!answers.differ(), "{answers:#?}\n{subject:?}\n{lists}");
+            match answers.greylet.as_str() {
+                "DUNNO" => self.passed += 1,
+                _ => self.deferred += 1,
+            }
+        }
+    }
+
+    /// Prints what was compared, which must be enough of both.
+    fn report(&self, what: &str, least: u32) {
+        let Tally { passed, deferred } = *self;
+        say(&format!(
+            "{what}: {passed} passed and {deferred} deferred by both Postgrey and greylet"
+        ));
+        assert!(passed > least && deferred > least);
+    }
+}
+
+fn request(number: usize, subject: &Subject) -> Request {
+    Request::new(&[
+        ("client_name", subject.client_name.clone()),
+        ("client_address", subject.client_address.clone()),
+        ("sender", format!("n{number}@s.example")),
+        ("recipient", subject.recipient.clone()),
+    ])
+}
+
+fn lines(path: &str) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Whether this greylet does nothing with a list file, which it says.
+fn are_lists_not_read() -> bool {
+    let scratch = Scratch::new(&format!("no-lists-{:?}", std::thread::current().id()));
+    let path = scratch.path("empty");
+    fs::write(&path, "").expect("a list file");
+    let mut server = Server::start(&[&format!("--whitelist-clients={path}")]);
+    server.stop(Signal::SIGTERM);
+    let is_said = |line: &String| line.contains("--whitelist-clients does nothing");
+    let is_not_read = server.log.iter().any(is_said);
+    if is_not_read {
+        say(
+            "greylet reads no lists yet: these are not tested beside Postgrey (tests/postgrey/lists.rs)",
+        );
+    }
+    is_not_read
+}
