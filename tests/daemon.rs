@@ -272,9 +272,12 @@ fn only_root_becomes_another_user() {
         return;
     }
     let scratch = Scratch::new("notroot");
-    // Where cargo builds may be closed to others.
+    // Where cargo builds may be closed to others. Not fs::copy: what other tests start meanwhile would have the copy open
+    // for writing for a moment, and such a file cannot be executed.
     let program = scratch.path("greylet");
-    fs::copy(env!("CARGO_BIN_EXE_greylet"), &program).expect("a copy");
+    let mut cp = Command::new("cp");
+    let status = cp.args([env!("CARGO_BIN_EXE_greylet"), &program]).status();
+    assert!(status.expect("cp starts").success());
     let as_nobody = |options: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("serve").arg("--inet=127.0.0.1:0").args(options);

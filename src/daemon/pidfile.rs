@@ -44,8 +44,9 @@ impl Pidfile {
 
 impl Drop for Pidfile {
     fn drop(&mut self) {
-        // Nothing depends on it: the next start takes no notice of what is left behind.
-        if self.is_ours().unwrap_or(false) && fs::remove_file(&self.path).is_err() {
+        let is_removed = self.is_ours().unwrap_or(false) && fs::remove_file(&self.path).is_ok();
+        if !is_removed {
+            // If it is not under the path any more, nobody sees this.
             let _ = self.file.set_len(0);
         }
     }
