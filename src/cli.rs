@@ -105,12 +105,30 @@ pub struct Serve {
     /// recipients whose mail is never greylisted; repeatable (default whitelist_recipients and .local in /etc/greylet)
     #[argh(option, arg_name = "FILE")]
     pub whitelist_recipients: Vec<String>,
-    /// accepted, without effect in this version
-    #[argh(option, arg_name = "NAME")]
+    /// go on as this user once it listens (default whoever starts it)
+    #[argh(option, arg_name = "NAME|UID")]
     pub user: Option<String>,
-    /// accepted, without effect in this version
-    #[argh(option, arg_name = "NAME")]
+    /// go on in this group alone once it listens (default the main group of --user)
+    #[argh(option, arg_name = "NAME|GID")]
     pub group: Option<String>,
+    /// go to the background once it listens, and log to /dev/log
+    #[argh(switch, short = 'd')]
+    pub daemonize: bool,
+    /// write the process id to a file, and remove it at the end
+    #[argh(option, arg_name = "PATH")]
+    pub pidfile: Option<String>,
+    /// facility of what --daemonize sends to /dev/log; also --syslogfacility and --facility (default mail)
+    #[argh(option, arg_name = "NAME")]
+    pub syslog_facility: Option<String>,
+    /// close each connection after one answer, as Exim expects it
+    #[argh(switch)]
+    pub exim: bool,
+    /// accepted, does nothing, as in Postgrey; also --no-action
+    #[argh(switch, short = 'n')]
+    pub noaction: bool,
+    /// say where the manual is, and exit
+    #[argh(switch)]
+    pub man: bool,
     /// log repeated questions and other SMTP states than RCPT too
     #[argh(switch, short = 'v')]
     pub verbose: bool,
@@ -304,6 +322,9 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     match greylet.command {
         _ if greylet.version => Ok(print_version()),
         Some(Command::Serve(Serve { version: true, .. })) => Ok(print_version()),
+        Some(Command::Serve(Serve { man: true, .. })) => Ok(Parsed::Print(
+            "greylet serve --help lists the options; README.md is the manual\n".to_owned(),
+        )),
         Some(command) => Ok(Parsed::Run(command)),
         None => Err(usage(
             &words,
@@ -376,6 +397,7 @@ fn recognise(
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (word.as_str(), None),
         };
+        let name = main_name(name);
         let Some(info) = command.flags.iter().find(|info| is_called(info, name)) else {
             found.push(Word::Other(word));
             continue;
@@ -417,6 +439,15 @@ pub fn postgrey_options(words: Vec<String>) -> Result<Vec<(String, Option<String
             Word::Other(word) => (word, None),
         })
         .collect())
+}
+
+/// The name of ours for a name of Postgrey's.
+fn main_name(name: &str) -> &str {
+    match name {
+        "--syslogfacility" | "--facility" => "--syslog-facility",
+        "--no-action" => "--noaction",
+        name => name,
+    }
 }
 
 fn is_called(info: &argh::FlagInfo<'_>, name: &str) -> bool {
@@ -468,6 +499,19 @@ mod tests {
     }
 
     #[test]
+    fn other_names_of_postgreys() {
+        for word in ["--syslog-facility", "--syslogfacility", "--facility"] {
+            let serve = served(&format!("serve --facility=a {word}=news"));
+            assert_eq!(serve.syslog_facility.as_deref(), Some("news"));
+        }
+        for word in ["-n", "--noaction", "--no-action"] {
+            assert!(served(&format!("serve {word}")).noaction);
+        }
+        assert!(served("serve -d --daemonize").daemonize);
+        assert!(wrong("query --facility=mail").contains("--facility"));
+    }
+
+    #[test]
     fn auto_whitelist_clients() {
         for (line, value) in [
             ("serve", None),
@@ -510,6 +554,7 @@ mod tests {
             "help",
             "serve --help",
             "serve -h",
+            "serve --man",
             "query --help",
         ] {
             assert!(matches!(parsed(line), Ok(Parsed::Print(_))), "{line}");

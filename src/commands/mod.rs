@@ -28,10 +28,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
             print(&text)?;
             Ok(ExitCode::SUCCESS)
         }
-        Parsed::Run(Command::Serve(options)) => {
-            daemon::serve(serve::settings(options)?)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Parsed::Run(Command::Serve(options)) => daemon::serve(serve::settings(options)?),
         Parsed::Run(Command::Check(options)) => check::run(&options),
         Parsed::Run(Command::Migrate(options)) => migrate::run(&options),
         Parsed::Run(Command::Query(options)) => {

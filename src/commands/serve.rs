@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
 
 use crate::cli::Serve;
-use crate::daemon::{Endpoint, Settings};
+use crate::daemon::{Endpoint, Facility, RunAs, Settings};
 use crate::engine::Policy;
 use crate::engine::greylist::Rules;
 use crate::engine::identity::Lookup;
@@ -36,7 +36,16 @@ const X_GREYLIST_HEADER: &str = "X-Greylist: delayed %t seconds by greylet-%v at
 /// The first option that is wrong.
 pub fn settings(options: Serve) -> Result<Settings, Error> {
     let mut warnings = ineffective(&options);
-    let endpoints = endpoints(&options, &mut warnings)?;
+    let mut endpoints = endpoints(&options, &mut warnings)?;
+    let mut pidfile = pidfile(options.pidfile.as_deref())?;
+    let mut lists = Sources::new(&options.whitelist_clients, &options.whitelist_recipients);
+    if options.daemonize {
+        // The daemon changes to /.
+        let sockets = endpoints.iter_mut().filter_map(Endpoint::path_mut);
+        for path in sockets.chain(&mut pidfile).chain(lists.paths_mut()) {
+            *path = absolute(path)?;
+        }
+    }
     if options.trust_test_time {
         refuse_remote_test_time(&endpoints)?;
         warnings.push(
@@ -78,8 +87,12 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
             (false, true) => LevelFilter::Trace,
             (false, false) => LevelFilter::Debug,
         },
-        lists: Sources::new(&options.whitelist_clients, &options.whitelist_recipients),
+        lists,
         trust_test_time: options.trust_test_time,
+        one_answer: options.exim,
+        background: background(&options, &mut warnings)?,
+        pidfile,
+        run_as: RunAs::find(options.user.as_deref(), options.group.as_deref())?,
         warnings,
     })
 }
@@ -93,14 +106,9 @@ fn ineffective(options: &Serve) -> Vec<String> {
             "what is remembered is lost when greylet stops",
         ),
         (
-            "--user",
-            options.user.is_some(),
-            "greylet runs as the user who has started it",
-        ),
-        (
-            "--group",
-            options.group.is_some(),
-            "greylet runs in the group of the user who has started it",
+            "--noaction",
+            options.noaction,
+            "it decides and answers as always",
         ),
     ];
     given
@@ -108,6 +116,42 @@ fn ineffective(options: &Serve) -> Vec<String> {
         .filter(|(_, is_given, _)| *is_given)
         .map(|(name, _, so)| format!("{name} does nothing in this version: {so}"))
         .collect()
+}
+
+fn pidfile(path: Option<&str>) -> Result<Option<PathBuf>, Error> {
+    match path {
+        Some("") => Err(Error::usage("--pidfile: the path is empty")),
+        path => Ok(path.map(PathBuf::from)),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|error| {
+        Error::failure(format!(
+            "cannot tell in which folder {} is: {error}",
+            path.display()
+        ))
+    })
+}
+
+/// The facility to log to in the background, if that is where it is to be.
+fn background(options: &Serve, warnings: &mut Vec<String>) -> Result<Option<Facility>, Error> {
+    let given = options.syslog_facility.as_deref();
+    let facility = match given {
+        None => Facility::MAIL,
+        Some(name) => Facility::from_name(name).ok_or_else(|| {
+            Error::usage(format!(
+                "--syslog-facility={name}: there is no such facility; there are {}",
+                Facility::NAMES.join(", ")
+            ))
+        })?,
+    };
+    if given.is_some() && !options.daemonize {
+        warnings.push(
+            "--syslog-facility does nothing without --daemonize: the log goes to standard output and standard error".into(),
+        );
+    }
+    Ok(options.daemonize.then_some(facility))
 }
 
 fn endpoints(options: &Serve, warnings: &mut Vec<String>) -> Result<Vec<Endpoint>, Error> {
@@ -445,6 +489,19 @@ mod tests {
     }
 
     #[test]
+    fn in_the_background_paths_are_absolute() {
+        let here = std::env::current_dir().unwrap();
+        let settings = settled(&["-d", "--unix=a", "--pidfile=b/c"]).unwrap();
+        assert_eq!(settings.endpoints, [Endpoint::Unix(here.join("a"))]);
+        assert_eq!(settings.pidfile, Some(here.join("b/c")));
+        assert_eq!(settings.background, Some(Facility::MAIL));
+        let settings = settled(&["--unix=a", "--pidfile=b/c", "--facility=local7"]).unwrap();
+        assert_eq!(settings.endpoints, [Endpoint::Unix("a".into())]);
+        assert_eq!(settings.pidfile, Some("b/c".into()));
+        assert_eq!(settings.background, None);
+    }
+
+    #[test]
     fn rules() {
         let words = [
             "--delay=60",
@@ -525,6 +582,12 @@ mod tests {
                 vec!["--inet=7", "--inet=localhost:7"],
                 "127.0.0.1:7 is given twice",
             ),
+            (vec!["--pidfile="], "--pidfile: the path is empty"),
+            (vec!["--facility=x"], "there are kern, user, mail, daemon"),
+            (vec!["--user=no body"], "there is no user of this name"),
+            (vec!["--group=no body"], "there is no group of this name"),
+            (vec!["--user=4294967295"], "--user=4294967295"),
+            (vec!["--user=4294967294"], "say --group too"),
             (vec!["--greylist-text="], "--greylist-text: it is empty"),
             (vec![long_text.as_str()], "it has 401 bytes"),
             (vec!["--greylist-text=a\nb"], "control character"),
@@ -553,8 +616,8 @@ mod tests {
     fn warnings() {
         for (word, said) in [
             ("--dbdir=/x", "--dbdir does nothing in this version"),
-            ("--user=x", "--user"),
-            ("--group=x", "--group"),
+            ("-n", "--noaction does nothing"),
+            ("--facility=news", "nothing without --daemonize"),
             ("--inet=0.0.0.0:1", "0.0.0.0:1 is not only for this machine"),
             ("--trust-test-time", "for tests only"),
             ("--greylist-action=REJECT", "not a deferral"),

@@ -11,10 +11,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use heapless::Vec;
 use nix::errno::Errno;
+use nix::sys::socket::{Shutdown, shutdown};
 use smol::Async;
 
 use crate::daemon::Shared;
@@ -32,6 +33,9 @@ const INPUT_BYTES: usize = 4_096;
 
 /// Answers that are waiting to be written; room for some that pipelined requests get.
 const OUTPUT_BYTES: usize = 4_096;
+
+/// Somebody who sends without end is not waited for.
+const HANG_UP_READS_MAX: u32 = 256;
 
 const _: () = assert!(OUTPUT_BYTES >= 2 * REPLY_BYTES_MAX);
 
@@ -133,7 +137,7 @@ impl<T: Reusable> Drop for Taken<'_, T> {
 
 /// Why a connection ends.
 enum End {
-    /// The client has closed it.
+    /// The client has closed it, or it has got the one answer that it gets.
     Closed,
     /// It broke.
     Broken(io::Error),
@@ -233,6 +237,11 @@ async fn answer_input(
         answer(shared, &parser.request(), now, output);
         admitted.answered(now);
         parser.clear();
+        if shared.one_answer {
+            write(stream, output).await?;
+            hang_up(stream);
+            return Err(End::Closed);
+        }
         if output.capacity() - output.len() < REPLY_BYTES_MAX {
             write(stream, output).await?;
             output.clear();
@@ -311,6 +320,19 @@ async fn write(stream: &Async<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Ends what we say, and takes what has been said meanwhile: with that unread, the close would be a reset, which can destroy the
+/// answer on its way.
+fn hang_up(stream: &Async<OwnedFd>) {
+    // It is closed in a moment, whatever these find.
+    let _ = shutdown(stream.get_ref().as_raw_fd(), Shutdown::Write);
+    let mut unread = [0; 512];
+    for _ in 0..HANG_UP_READS_MAX {
+        if !nix::unistd::read(stream.get_ref(), &mut unread).is_ok_and(|bytes| bytes > 0) {
+            return;
+        }
+    }
 }
 
 /// Waits for bytes. Asking the reactor before the first read saves, in the usual case, a read that finds nothing.

@@ -13,13 +13,16 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen,
     setsockopt, socket, sockopt,
 };
+use nix::sys::stat::Mode;
+use nix::unistd::fchownat;
 use smol::Async;
 
+use crate::daemon::RunAs;
 use crate::error::Error;
 
 /// How often, and at which intervals, the lock of a folder is tried.
@@ -43,6 +46,14 @@ impl Endpoint {
             Endpoint::Unix(_) => true,
         }
     }
+
+    /// The path of a Unix socket.
+    pub fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Endpoint::Inet(_) => None,
+            Endpoint::Unix(path) => Some(path),
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -58,7 +69,7 @@ impl fmt::Display for Endpoint {
 pub(super) struct Listener {
     socket: Socket,
     endpoint: Endpoint,
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 enum Socket {
@@ -96,6 +107,20 @@ impl Listener {
         &self.endpoint
     }
 
+    /// Gives the file of a Unix socket to the user that the daemon goes on as, so that --socketmode means that user and
+    /// group, as in Postgrey.
+    ///
+    /// # Errors
+    ///
+    /// It is not ours any more, or we may not.
+    pub(super) fn give_to(&self, owner: RunAs) -> Result<(), Error> {
+        self.file.as_ref().map_or(Ok(()), |file| {
+            file.give_to(owner).map_err(|error| {
+                Error::failure(format!("cannot give {} to {owner}: {error}", self.endpoint))
+            })
+        })
+    }
+
     /// Waits until somebody wants to connect.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match &self.socket {
@@ -118,10 +143,28 @@ impl Listener {
     }
 }
 
+impl SocketFile {
+    fn is(&self, device: u64, inode: u64) -> bool {
+        (device, inode) == (self.device, self.inode)
+    }
+
+    /// By descriptor: whoever may write in the folder could put something else under the path meanwhile.
+    fn give_to(&self, owner: RunAs) -> io::Result<()> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = File::from(nix::fcntl::open(&self.path, flags, Mode::empty())?);
+        let found = file.metadata()?;
+        if !self.is(found.dev(), found.ino()) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let (user, group) = (Some(owner.user()), Some(owner.group()));
+        Ok(fchownat(&file, "", user, group, AtFlags::AT_EMPTY_PATH)?)
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
+        let is_ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|file| self.is(file.dev(), file.ino()));
         if is_ours {
             // Nothing depends on it: the next start replaces what is left behind.
             let _ = fs::remove_file(&self.path);
@@ -147,7 +190,7 @@ fn bind_inet(address: SocketAddr, backlog: Backlog) -> io::Result<Listener> {
     Ok(Listener {
         socket: Socket::Inet(Async::new(listener)?),
         endpoint,
-        _file: None,
+        file: None,
     })
 }
 
@@ -212,7 +255,7 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     Ok(Listener {
         socket: Socket::Unix(listener),
         endpoint,
-        _file: Some(file),
+        file: Some(file),
     })
 }
 

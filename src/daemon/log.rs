@@ -2,7 +2,7 @@
 //! reader never holds up mail. What finds no room is dropped, and counted.
 //!
 //! Errors and warnings go to stderr, the rest to stdout, because procd and others take a stream for a severity. Lines have no timestamps
-//! and no name, which procd and journald add; to the journal they carry its severity prefix. The levels are Postgrey's: error and warn always, info (what
+//! and no name, which procd and journald add; to the journal they carry its severity prefix. In the background all go to syslog. The levels are Postgrey's: error and warn always, info (what
 //! is worth knowing, as "whitelisted:") even with --quiet, debug (one line a decision) by default, trace with --verbose.
 
 use std::fmt::Write;
@@ -21,6 +21,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use smol::Timer;
 
+use crate::daemon::syslog::Syslog;
+
 /// Room for lines that have not been written, on each stream.
 const BUFFER_BYTES: usize = 65_536;
 
@@ -29,6 +31,9 @@ const PIECE_BYTES_MAX: usize = 4_096;
 
 /// How long to leave a reader alone that does not take anything.
 const STUCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long to leave syslog alone at the end.
+const SYSLOG_PAUSE: Duration = Duration::from_millis(10);
 
 static LOG: ServeLog = ServeLog {
     state: Mutex::new(State::new()),
@@ -56,13 +61,19 @@ struct Stream {
     /// A terminal, opened anew so that writing to it does not block; poll(2) does not promise that for terminals.
     /// Boxed, because all bits of a static that has no terminal are zero only so, and only then is its memory not in the program.
     terminal: Option<Box<OwnedFd>>,
+    /// Where lines go instead of the descriptor. Boxed for the same reason.
+    syslog: Option<Box<Syslog>>,
 }
 
-/// Makes this the program's logger, with the level that shows `verbosity`.
-pub(super) fn start(verbosity: LevelFilter) {
+/// Makes this the program's logger, with the level that shows `verbosity`; all goes to `syslog` if there is one.
+pub(super) fn start(verbosity: LevelFilter, syslog: Option<Syslog>) {
     let mut state = LOG.lock();
-    state.out.prepare(io::stdout());
-    state.err.prepare(io::stderr());
+    if let Some(syslog) = syslog {
+        state.out.syslog = Some(Box::new(syslog));
+    } else {
+        state.out.prepare(io::stdout());
+        state.err.prepare(io::stderr());
+    }
     drop(state);
     if log::set_logger(&LOG).is_ok() {
         log::set_max_level(verbosity);
@@ -113,7 +124,9 @@ pub(super) fn flush_for(longest: Duration) {
         if left.is_zero() {
             return;
         }
-        if state.out.is_written() {
+        if state.out.syslog.is_some() {
+            std::thread::sleep(left.min(SYSLOG_PAUSE));
+        } else if state.out.is_written() {
             can_be_written(io::stderr().as_fd(), left);
         } else {
             can_be_written(io::stdout().as_fd(), left);
@@ -158,7 +171,7 @@ impl State {
     }
 
     fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) {
-        if level <= Level::Warn {
+        if level <= Level::Warn && self.out.syslog.is_none() {
             self.err.push(level, message, &io::stderr());
         } else {
             self.out.push(level, message, &io::stdout());
@@ -185,6 +198,7 @@ impl Stream {
             dropped_lines: 0,
             to_journal: false,
             terminal: None,
+            syslog: None,
         }
     }
 
@@ -247,7 +261,9 @@ impl Stream {
     }
 
     fn append_line(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> std::fmt::Result {
-        if self.to_journal {
+        if let Some(syslog) = &self.syslog {
+            syslog.write_prefix(&mut self.lines, level)?;
+        } else if self.to_journal {
             self.lines.write_str(match level {
                 Level::Error => "<3>",
                 Level::Warn => "<4>",
@@ -267,6 +283,9 @@ impl Stream {
 
     /// Writes what can be written without blocking; false if something is left.
     fn write(&mut self, to: &impl AsFd) -> bool {
+        if self.syslog.is_some() {
+            return self.write_to_syslog();
+        }
         while !self.is_written() {
             if !can_be_written(to.as_fd(), Duration::ZERO) {
                 return false;
@@ -284,8 +303,25 @@ impl Stream {
                 Err(_) => self.written_bytes += piece.len(),
             }
         }
-        self.lines.clear();
-        self.written_bytes = 0;
+        self.forget_written();
+        true
+    }
+
+    /// Sends what can be sent to syslog without blocking; false if something is left.
+    fn write_to_syslog(&mut self) -> bool {
+        let Some(syslog) = &mut self.syslog else {
+            return true;
+        };
+        while let Some(line) = self.lines[self.written_bytes..]
+            .split_inclusive(|&byte| byte == b'\n')
+            .next()
+        {
+            match syslog.send(line) {
+                Some(bytes) => self.written_bytes += bytes,
+                None => return false,
+            }
+        }
+        self.forget_written();
         true
     }
 }
@@ -328,6 +364,8 @@ fn is_journal(stream: &impl AsFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::syslog::Facility;
+    use std::os::unix::net::UnixDatagram;
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
 
@@ -338,7 +376,7 @@ mod tests {
     #[test]
     fn a_panic_ends_the_process_with_a_line_in_the_log() {
         if std::env::var_os(PANIC).is_some() {
-            start(LevelFilter::Trace);
+            start(LevelFilter::Trace, None);
             abort_on_panic();
             let executor = smol::LocalExecutor::new();
             executor.spawn(async { panic!("on purpose") }).detach();
@@ -406,6 +444,38 @@ mod tests {
         stream.push(Level::Warn, &format_args!("e"), &nowhere);
         stream.push(Level::Debug, &format_args!("f"), &nowhere);
         assert_eq!(&stream.lines[..], b"a?b?c\n<3>d\n<4>e\n<6>f\n");
+    }
+
+    /// They wait for room there, in order, and warnings are not apart.
+    #[test]
+    fn lines_go_to_syslog() {
+        let path = std::env::temp_dir().join(format!("greylet-log-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let reader = UnixDatagram::bind(&path).expect("a socket");
+        reader.set_nonblocking(true).expect("it can");
+        let mut state = Box::new(State::new());
+        state.out.syslog = Some(Box::new(Syslog::to(&path, Facility::MAIL)));
+        let mut pushed = 0;
+        while state.write() {
+            state.push(Level::Warn, &format_args!("line\n{pushed}"));
+            state.push(Level::Debug, &format_args!("line\n{}", pushed + 1));
+            pushed += 2;
+        }
+        assert!(!state.is_written() && state.err.is_written());
+        for number in 0..pushed {
+            let mut line = [0; 100];
+            let bytes = reader.recv(&mut line).expect("it was sent");
+            let line = String::from_utf8_lossy(&line[..bytes]);
+            let priority = if number % 2 == 0 { "<20>" } else { "<22>" };
+            let text = format!(" greylet[{}]: line?{number}", std::process::id());
+            assert!(
+                line.starts_with(priority) && line.ends_with(&text),
+                "{line}"
+            );
+            state.write();
+        }
+        assert!(state.is_written());
+        std::fs::remove_file(&path).expect("it is there");
     }
 
     #[test]

@@ -1,22 +1,30 @@
 //! `greylet serve`: the shell round the engine. One thread decides; a second one, async-io's, only waits.
 
 mod admission;
+mod background;
 mod clock;
 mod complaints;
 mod connection;
 mod listener;
 mod log;
+mod pidfile;
+mod privileges;
 mod reload;
 mod signals;
+mod syslog;
 
 pub use listener::Endpoint;
+pub use privileges::RunAs;
+pub use syslog::Facility;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -30,10 +38,12 @@ use nix::sys::socket::Backlog;
 use smol::{Async, LocalExecutor, Timer, future};
 
 use crate::daemon::admission::Admission;
+use crate::daemon::background::{Background, Started};
 use crate::daemon::clock::Clock;
 use crate::daemon::complaints::{Complaint, Complaints};
 use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
+use crate::daemon::pidfile::Pidfile;
 use crate::daemon::signals::Signals;
 use crate::engine::limits::ENTRIES_MAX;
 use crate::engine::reply::Texts;
@@ -88,6 +98,14 @@ pub struct Settings {
     pub verbosity: LevelFilter,
     /// Whether the request attribute policy_test_time is taken as now.
     pub trust_test_time: bool,
+    /// Whether a connection is closed after one answer, as --exim wants it.
+    pub one_answer: bool,
+    /// The syslog facility to log to, for --daemonize.
+    pub background: Option<Facility>,
+    /// Where the process id goes; absolute if there is a `background`, as are the paths of `endpoints`.
+    pub pidfile: Option<PathBuf>,
+    /// As whom to go on.
+    pub run_as: Option<RunAs>,
     /// What the administrator should know, to be logged at the start.
     pub warnings: std::vec::Vec<String>,
 }
@@ -98,6 +116,7 @@ struct Shared<'a> {
     texts: Texts,
     clock: Clock,
     trust_test_time: bool,
+    one_answer: bool,
     admission: Admission,
     stocks: Stocks,
     complaints: Complaints,
@@ -118,25 +137,39 @@ impl Shared<'_> {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or has a daemon do so; gives the exit status.
 ///
 /// # Errors
 ///
 /// The start fails: an address is taken, say. Later, nothing ends it.
-pub fn serve(settings: Settings) -> Result<(), Error> {
+pub fn serve(settings: Settings) -> Result<ExitCode, Error> {
     // First of all, while there is only this thread.
+    let background = match settings.background {
+        None => None,
+        Some(facility) => match background::start(facility, &settings.warnings)? {
+            Started::Daemon(background) => Some(background),
+            Started::Starter(status) => return Ok(status),
+        },
+    };
     let signals = Signals::block()?;
     log::abort_on_panic();
-    log::start(settings.verbosity);
+    log::start(
+        settings.verbosity,
+        background.as_ref().map(Background::syslog),
+    );
     for warning in &settings.warnings {
         ::log::warn!("{warning}");
     }
-    let outcome = serve_until_signal(settings, signals);
+    let outcome = serve_until_signal(settings, background, signals);
     log::flush_for(LOG_FLUSH);
-    outcome
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error> {
+fn serve_until_signal(
+    settings: Settings,
+    background: Option<Background>,
+    signals: Signals,
+) -> Result<(), Error> {
     let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let Memory { slots, buckets } = &mut *memory;
     let table = Table::new(slots, buckets, settings.entries_max);
@@ -147,6 +180,17 @@ fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error>
         .iter()
         .map(|endpoint| Listener::bind(endpoint, settings.socket_mode, settings.listen_queue))
         .collect::<Result<std::vec::Vec<_>, _>>()?;
+    let _pidfile = settings
+        .pidfile
+        .as_deref()
+        .map(Pidfile::write)
+        .transpose()?;
+    if let Some(run_as) = settings.run_as {
+        become_user(run_as, &listeners)?;
+    }
+    if let Some(background) = background {
+        background.detach()?;
+    }
     ::log::info!(
         "greylet {} started: room for {} entries and {connections_max} connections",
         env!("CARGO_PKG_VERSION"),
@@ -161,6 +205,7 @@ fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error>
         texts: settings.texts,
         clock: Clock::start(),
         trust_test_time: settings.trust_test_time,
+        one_answer: settings.one_answer,
         admission: Admission::new(connections_max),
         stocks: Stocks::new(),
         complaints: Complaints::default(),
@@ -192,6 +237,17 @@ fn serve_until_signal(settings: Settings, signals: Signals) -> Result<(), Error>
             "cannot take signals any more: {error}"
         ))),
     }
+}
+
+/// Becomes another user, who then has what was made before.
+fn become_user(run_as: RunAs, listeners: &[Listener]) -> Result<(), Error> {
+    if run_as.is_us()? {
+        return Ok(());
+    }
+    listeners
+        .iter()
+        .try_for_each(|listener| listener.give_to(run_as))?;
+    run_as.apply()
 }
 
 /// Lets all go on at once, until the first one ends.

@@ -171,6 +171,12 @@ impl Sources {
             ),
         }
     }
+
+    /// The paths of all files.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let sources = self.clients.iter_mut().chain(&mut self.recipients);
+        sources.map(|source| &mut source.path)
+    }
 }
 
 impl<L> Loaded<L> {
