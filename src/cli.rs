@@ -29,6 +29,8 @@ pub enum Command {
     Serve(Serve),
     /// Ask one.
     Query(Query),
+    /// Read logs.
+    Report(Report),
 }
 
 /// Answer Postfix's questions until stopped. Options have Postgrey's names and may be written --name=value.
@@ -232,6 +234,21 @@ pub struct Query {
     pub tls_sni: Option<String>,
 }
 
+/// Read mail logs and say what was greylisted and never came back. Reads standard input without a FILE, or where it is -.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "report", help_triggers("-h", "--help"))]
+pub struct Report {
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+    /// what Postfix's rejects contain, for logs without action lines (default Greylisted)
+    #[argh(option, arg_name = "TEXT")]
+    pub greylist_text: Option<String>,
+    /// logs of greylet, Postgrey or Postfix, in any order
+    #[argh(positional, arg_name = "FILE")]
+    pub files: Vec<String>,
+}
+
 /// What the command line comes to.
 #[expect(clippy::large_enum_variant, reason = "as above")]
 #[derive(Debug, PartialEq, Eq)]
@@ -251,6 +268,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     let words = match words.first().map(String::as_str) {
         Some("serve") => respell(&Serve::get_args_info(), words)?,
         Some("query") => respell(&Query::get_args_info(), words)?,
+        Some("report") => respell(&Report::get_args_info(), words)?,
         _ => words,
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -263,7 +281,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         _ if greylet.version => Ok(print_version()),
         Some(Command::Serve(Serve { version: true, .. })) => Ok(print_version()),
         Some(command) => Ok(Parsed::Run(command)),
-        None => Err(usage(&words, "say what to do: serve or query")),
+        None => Err(usage(&words, "say what to do: serve, query or report")),
     }
 }
 
@@ -274,7 +292,7 @@ fn print_version() -> Parsed {
 fn usage(words: &[&str], message: &str) -> Error {
     let command = words
         .first()
-        .filter(|word| ["serve", "query"].contains(word));
+        .filter(|word| ["serve", "query", "report"].contains(word));
     let command = command.map(|word| format!(" {word}")).unwrap_or_default();
     Error::usage(format!(
         "{message} (greylet{command} --help lists what there is)"
@@ -300,8 +318,13 @@ fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<Stri
             None => (word.as_str(), None),
         };
         let Some(info) = command.flags.iter().find(|info| is_called(info, name)) else {
-            // Not ours to judge: argh says what it is.
-            others.push(word);
+            // Not ours to judge: argh says what it is. But for an option it takes even this.
+            let is_stdin = word == "-" && !command.positionals.is_empty();
+            others.push(if is_stdin {
+                "/dev/stdin".to_owned()
+            } else {
+                word
+            });
             continue;
         };
         let takes_value = matches!(info.kind, FlagInfoKind::Option { .. });
@@ -407,8 +430,19 @@ mod tests {
     }
 
     #[test]
+    fn files() {
+        let Ok(Parsed::Run(Command::Report(report))) = parsed("report a --json - b --json") else {
+            panic!("not a report");
+        };
+        assert!(report.json);
+        assert_eq!(report.files, ["a", "/dev/stdin", "b"]);
+        assert!(wrong("report --jsno a").contains("--jsno"));
+        assert!(wrong("serve -").contains(": -"));
+    }
+
+    #[test]
     fn wrong_command_lines() {
-        assert!(wrong("").contains("serve or query"));
+        assert!(wrong("").contains("serve, query or report"));
         assert!(wrong("sevre").contains("sevre"));
         assert!(wrong("serve --dleay=3").contains("--dleay"));
         assert!(wrong("serve --delay").contains("--delay"));

@@ -51,7 +51,7 @@ fn version_and_help() {
 #[test]
 fn wrong_words() {
     for (words, said) in [
-        (&[][..], "serve or query"),
+        (&[][..], "serve, query or report"),
         (&["sevre"], "sevre"),
         (&["serve", "--dleay=1"], "--dleay"),
         (&["serve", "--delay=0"], "--delay=0"),

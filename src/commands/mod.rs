@@ -1,6 +1,7 @@
 //! The commands: from checked words to what they do.
 
 pub mod query;
+pub mod report;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -33,6 +34,10 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
         Parsed::Run(Command::Query(options)) => {
             log_to_stderr();
             query::run(&options)
+        }
+        Parsed::Run(Command::Report(options)) => {
+            log_to_stderr();
+            report::run(&options)
         }
     }
 }
