@@ -72,8 +72,15 @@ impl Input {
         Calendar::new(self.end.min(i64::from(u32::MAX)))
     }
 
-    /// The first time in it, if there is one near its beginning and it is not standard input. Does not read on.
+    /// The first time in it, if there is one near its beginning and it is not standard input; of an empty file, the latest. Does
+    /// not read on.
     pub fn first_second(&self) -> Option<i64> {
+        if self.name == STDIN {
+            return None;
+        }
+        if self.reader.buffer().is_empty() {
+            return Some(i64::MAX);
+        }
         let mut lines = self.reader.buffer().split(|&byte| byte == b'\n');
         let (stamp, _) = lines.find_map(stamp)?;
         Some(self.calendar().moment(stamp).seconds)
