@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
-use super::summary::{Lost, Source, Summary, network_name};
+use super::summary::{Lost, Share, Source, Summary, network_name};
 use super::time::Moment;
 use crate::engine::log_line::Logged;
 
@@ -44,7 +44,7 @@ pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         OrNull(summary.delay.map(|(_, median)| median)),
         summary.waiting,
         OrNull(known(summary.lost.len() as u64)),
-        OrNull(summary.lost_share().map(|share| format!("{share:.4}"))),
+        OrNull(summary.lost_share().map(decimal)),
     )?;
     out.write_all(b"\"passed_at_once\":{")?;
     list(out, counts.at_once.iter(), |out, (reason, passes)| {
@@ -125,6 +125,14 @@ impl<T: AsRef<str>> fmt::Display for Text<T> {
         }
         f.write_char('"')
     }
+}
+
+fn decimal(share: Share) -> String {
+    let (ones, rest) = (
+        share.ten_thousandths / 10_000,
+        share.ten_thousandths % 10_000,
+    );
+    format!("{ones}.{rest:04}")
 }
 
 fn time(moment: Moment) -> Text<String> {

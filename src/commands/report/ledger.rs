@@ -21,10 +21,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A million triplets, as long as their text fits into 256 MiB.
+    /// Half a million triplets, as long as their text fits into 64 MiB: together some 200 MiB.
     pub const DEFAULT: Limits = Limits {
-        entries: 1_000_000,
-        text_bytes: 256 << 20,
+        entries: 500_000,
+        text_bytes: 64 << 20,
     };
 }
 
@@ -64,7 +64,8 @@ pub struct Ledger {
     limits: Limits,
     key: FingerprintKey,
     lookup: Lookup,
-    pending: HashMap<Fingerprint, Pending>,
+    /// Boxed, because the map and the sorted list have to be moved as they grow.
+    pending: HashMap<Fingerprint, Box<Pending>>,
     /// When sender and recipient passed last, from whatever network; only for those that have been deferred.
     pairs: HashMap<Fingerprint, u64>,
     text_bytes: usize,
@@ -136,7 +137,7 @@ impl Ledger {
             order: self.events,
             pair,
         };
-        self.pending.insert(triplet, pending);
+        self.pending.insert(triplet, Box::new(pending));
     }
 
     /// Books that a mail was passed; `delay` is what the log says of it, in seconds.
@@ -186,8 +187,8 @@ impl Ledger {
     }
 
     /// What has not come back, in the order of networks and then of the log.
-    pub fn take_pending(&mut self) -> Vec<Pending> {
-        let mut pending: Vec<Pending> = self.pending.drain().map(|(_, pending)| pending).collect();
+    pub fn take_pending(&mut self) -> Vec<Box<Pending>> {
+        let mut pending: Vec<Box<Pending>> = self.pending.drain().map(|(_, it)| it).collect();
         pending.sort_unstable_by_key(|pending| (network(pending.identity), pending.order));
         pending
     }

@@ -78,9 +78,11 @@ fn write_totals(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     row(out, "still waiting", summary.waiting, &young)?;
     let lost = summary.lost.len() as u64;
     if summary.are_passes_known() {
-        let share = summary
-            .lost_share()
-            .map(|share| format!("{:.1} % of what is not still waiting", share * 100.0));
+        let share = summary.lost_share().map(|share| {
+            let tenths = (share.ten_thousandths + 5) / 10;
+            let (percent, tenth) = (tenths / 10, tenths % 10);
+            format!("{percent}.{tenth} % of what is not still waiting")
+        });
         row(out, "never back", lost, &share.unwrap_or_default())?;
     } else {
         row(out, "not known", lost, "")?;

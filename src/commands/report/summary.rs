@@ -32,9 +32,16 @@ pub struct Lines {
 /// A mail that never came back.
 pub struct Lost {
     /// The mail.
-    pub pending: Pending,
+    pub pending: Box<Pending>,
     /// Its sender's mail to its recipient passed later from another network.
     pub passed_elsewhere: bool,
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// 10,000 is the whole.
+    pub ten_thousandths: u64,
 }
 
 /// All that is said.
@@ -82,11 +89,13 @@ impl Summary {
     }
 
     /// What part never came back of that which is not waiting.
-    pub fn lost_share(&self) -> Option<f64> {
+    pub fn lost_share(&self) -> Option<Share> {
         let lost = self.lost.len() as u64;
         let decided = lost + self.counts.passed;
         let is_known = decided > 0 && self.are_passes_known();
-        is_known.then(|| lost as f64 / decided as f64)
+        is_known.then(|| Share {
+            ten_thousandths: (lost * 10_000 + decided / 2) / decided,
+        })
     }
 
     /// Whether the log tells what passed.
