@@ -1,4 +1,4 @@
-//! The time at the head of a log line: every form that syslog, logread and journalctl write, and the year that some leave out.
+//! The time at the head of a log line, in the usual forms of syslog, logread and journalctl, and the year that some leave out.
 
 use std::fmt;
 
