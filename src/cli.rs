@@ -33,6 +33,8 @@ pub enum Command {
     Check(Check),
     /// Come from Postgrey.
     Migrate(Migrate),
+    /// Read logs.
+    Report(Report),
 }
 
 /// Answer Postfix's questions until stopped. Options have Postgrey's names and may be written --name=value.
@@ -290,6 +292,21 @@ pub struct Migrate {
     pub file: Option<String>,
 }
 
+/// Read mail logs and say what was greylisted and never came back. Reads standard input without a FILE, or where it is -.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "report", help_triggers("-h", "--help"))]
+pub struct Report {
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+    /// what Postfix's rejects contain, for logs without action lines (default Greylisted)
+    #[argh(option, arg_name = "TEXT")]
+    pub greylist_text: Option<String>,
+    /// logs of greylet, Postgrey or Postfix, in any order
+    #[argh(positional, arg_name = "FILE")]
+    pub files: Vec<String>,
+}
+
 /// What the command line comes to.
 #[expect(clippy::large_enum_variant, reason = "as above")]
 #[derive(Debug, PartialEq, Eq)]
@@ -311,6 +328,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         Some("query") => respell(&Query::get_args_info(), words)?,
         Some("check") => respell(&Check::get_args_info(), words)?,
         Some("migrate") => respell(&Migrate::get_args_info(), words)?,
+        Some("report") => respell(&Report::get_args_info(), words)?,
         _ => words,
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -333,7 +351,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     }
 }
 
-const COMMANDS: [&str; 4] = ["serve", "query", "check", "migrate"];
+const COMMANDS: [&str; 5] = ["serve", "query", "check", "report", "migrate"];
 
 fn print_version() -> Parsed {
     Parsed::Print(format!("greylet {}\n", env!("CARGO_PKG_VERSION")))
@@ -399,7 +417,13 @@ fn recognise(
         };
         let name = main_name(name);
         let Some(info) = command.flags.iter().find(|info| is_called(info, name)) else {
-            found.push(Word::Other(word));
+            // Not ours to judge: argh says what it is. But for an option it takes even this.
+            let is_stdin = word == "-" && !command.positionals.is_empty();
+            found.push(Word::Other(if is_stdin {
+                "/dev/stdin".to_owned()
+            } else {
+                word
+            }));
             continue;
         };
         let takes_value = matches!(info.kind, FlagInfoKind::Option { .. });
@@ -529,6 +553,17 @@ mod tests {
             );
         }
         assert!(wrong("serve --auto-whitelist-clients abc").contains("abc"));
+    }
+
+    #[test]
+    fn files() {
+        let Ok(Parsed::Run(Command::Report(report))) = parsed("report a --json - b --json") else {
+            panic!("not a report");
+        };
+        assert!(report.json);
+        assert_eq!(report.files, ["a", "/dev/stdin", "b"]);
+        assert!(wrong("report --jsno a").contains("--jsno"));
+        assert!(wrong("serve -").contains(": -"));
     }
 
     #[test]

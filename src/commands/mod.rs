@@ -3,6 +3,7 @@
 pub mod check;
 pub mod migrate;
 pub mod query;
+pub mod report;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -34,6 +35,10 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
         Parsed::Run(Command::Query(options)) => {
             log_to_stderr();
             query::run(&options)
+        }
+        Parsed::Run(Command::Report(options)) => {
+            log_to_stderr();
+            report::run(&options)
         }
     }
 }

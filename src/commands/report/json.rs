@@ -1,0 +1,165 @@
+//! A summary as one JSON object.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+
+use super::summary::{Lost, Share, Source, Summary, network_name};
+use super::time::Moment;
+use crate::engine::log_line::Logged;
+
+/// Writes it, and a line end.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    let source = summary.source.map(|source| match source {
+        Source::ActionLines => "action lines",
+        Source::Postfix => "Postfix",
+        Source::PostfixRejects => "Postfix, rejects only",
+    });
+    let counts = &summary.counts;
+    let known = |number: u64| summary.are_passes_known().then_some(number);
+    write!(
+        out,
+        "{{\"source\":{},\"lines\":{},\"lines_too_long\":{},\"log_end\":{},",
+        OrNull(source.map(Text)),
+        summary.lines.read,
+        summary.lines.too_long,
+        OrNull(summary.lines.end.map(time)),
+    )?;
+    write!(
+        out,
+        "\"deferred\":{},\"deferrals\":{},\"deferrals_left_out\":{},\"passed\":{},\"deferred_before\":{},",
+        summary.deferred(),
+        counts.deferrals,
+        counts.left_out,
+        OrNull(known(counts.passed)),
+        OrNull(known(counts.deferred_before)),
+    )?;
+    write!(
+        out,
+        "\"delay_mean\":{},\"delay_median\":{},\"waiting\":{},\"never_back\":{},\"never_back_share\":{},",
+        OrNull(summary.delay.map(|(mean, _)| mean)),
+        OrNull(summary.delay.map(|(_, median)| median)),
+        summary.waiting,
+        OrNull(known(summary.lost.len() as u64)),
+        OrNull(summary.lost_share().map(decimal)),
+    )?;
+    out.write_all(b"\"passed_at_once\":{")?;
+    list(out, counts.at_once.iter(), |out, (reason, passes)| {
+        write!(out, "{}:{passes}", Text(reason))
+    })?;
+    out.write_all(b"},\"networks\":[")?;
+    list(out, summary.networks(), write_network)?;
+    out.write_all(b"]}\n")
+}
+
+fn write_network<W: Write>(out: &mut W, network: &[Lost]) -> io::Result<()> {
+    let Some(first) = network.first() else {
+        return Ok(());
+    };
+    let name = network_name(first.pending.identity);
+    write!(out, "{{\"network\":{},\"mails\":[", Text(&name))?;
+    list(out, network.iter(), |out, lost| {
+        let pending = &lost.pending;
+        write!(
+            out,
+            "{{\"client_name\":{},\"client_address\":\"{}\",\"sender\":{},\"recipient\":{},",
+            bytes(&pending.mail.client_name),
+            pending.mail.client_address,
+            bytes(&pending.mail.sender),
+            bytes(&pending.mail.recipient),
+        )?;
+        write!(
+            out,
+            "\"tries\":{},\"first\":{},\"last\":{},\"passed_elsewhere\":{}}}",
+            pending.tries,
+            OrNull(pending.first.map(time)),
+            OrNull(pending.last.map(time)),
+            lost.passed_elsewhere,
+        )
+    })?;
+    out.write_all(b"]}")
+}
+
+/// Writes things with commas between.
+fn list<W: Write, T>(
+    out: &mut W,
+    items: impl Iterator<Item = T>,
+    mut write_item: impl FnMut(&mut W, T) -> io::Result<()>,
+) -> io::Result<()> {
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.write_all(b",")?;
+        }
+        write_item(out, item)?;
+    }
+    Ok(())
+}
+
+/// `null` if there is none.
+struct OrNull<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNull<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("null"),
+        }
+    }
+}
+
+/// A JSON string.
+struct Text<T>(T);
+
+impl<T: AsRef<str>> fmt::Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for character in self.0.as_ref().chars() {
+            match character {
+                '"' | '\\' => write!(f, "\\{character}")?,
+                '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
+                _ => f.write_char(character)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+fn decimal(share: Share) -> String {
+    let (ones, rest) = (
+        share.ten_thousandths / 10_000,
+        share.ten_thousandths % 10_000,
+    );
+    format!("{ones}.{rest:04}")
+}
+
+fn time(moment: Moment) -> Text<String> {
+    Text(moment.machine())
+}
+
+/// What a log contains, control characters and what is not UTF-8 as `?`.
+fn bytes(bytes: &[u8]) -> Text<String> {
+    Text(Logged(bytes).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings() {
+        for (text, json) in [
+            ("", r#""""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("a\n\u{1f}ø", r#""a\u000a\u001fø""#),
+        ] {
+            assert_eq!(Text(text).to_string(), json);
+            let read: String = serde_json::from_str(json).expect("JSON");
+            assert_eq!(read, text);
+        }
+        assert_eq!(bytes(b"\x1b\xff\"").to_string(), r#""??\"""#);
+        assert_eq!(OrNull(None::<u64>).to_string(), "null");
+    }
+}

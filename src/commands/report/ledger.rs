@@ -1,0 +1,398 @@
+//! What has been deferred and has not come back yet, and what became of the rest. Only what is pending is kept, by triplet as the
+//! policy server knows it; its number and its text are bounded.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::time::Moment;
+use crate::engine::identity::{Identity, Lookup};
+use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
+use crate::engine::triplet::{Fingerprint, FingerprintKey};
+
+/// How much a ledger keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most triplets, delays, and pairs of sender and recipient.
+    pub entries: usize,
+    /// Most bytes of names and mail addresses.
+    pub text_bytes: usize,
+}
+
+impl Limits {
+    /// Half a million triplets, as long as their text fits into 64 MiB: together some 200 MiB.
+    pub const DEFAULT: Limits = Limits {
+        entries: 500_000,
+        text_bytes: 64 << 20,
+    };
+}
+
+/// Client, sender and recipient as a log has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail<'a> {
+    /// The client's name; empty or `unknown` without a verified one.
+    pub client_name: Cow<'a, [u8]>,
+    /// The client's address.
+    pub client_address: IpAddr,
+    /// The sender; empty for a bounce.
+    pub sender: Cow<'a, [u8]>,
+    /// The recipient.
+    pub recipient: Cow<'a, [u8]>,
+}
+
+/// A mail that has been deferred and has not passed since.
+#[derive(Debug)]
+pub struct Pending {
+    /// What it is; the latest try's, if they differ.
+    pub mail: Mail<'static>,
+    /// The client's network.
+    pub identity: Identity,
+    /// How often it was deferred.
+    pub tries: u64,
+    /// When it was deferred first.
+    pub first: Option<Moment>,
+    /// When it was deferred last.
+    pub last: Option<Moment>,
+    /// Its place among the events.
+    order: u64,
+    pair: Fingerprint,
+}
+
+/// Books deferrals and passes in the order of the log.
+pub struct Ledger {
+    limits: Limits,
+    key: FingerprintKey,
+    lookup: Lookup,
+    /// Boxed, because the map and the sorted list have to be moved as they grow.
+    pending: HashMap<Fingerprint, Box<Pending>>,
+    /// When sender and recipient passed last, from whatever network; only for those that have been deferred.
+    pairs: HashMap<Fingerprint, u64>,
+    text_bytes: usize,
+    events: u64,
+    delays: Vec<u64>,
+    /// What has been counted.
+    pub counts: Counts,
+}
+
+/// Sums of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Answers that told a client to come back.
+    pub deferrals: u64,
+    /// Mails that were deferred, and then passed.
+    pub passed: u64,
+    /// Mails that passed after a delay, but were deferred before the log begins.
+    pub deferred_before: u64,
+    /// Passes that had not to wait, by reason.
+    pub at_once: BTreeMap<&'static str, u64>,
+    /// Deferrals that found no room in the ledger.
+    pub left_out: u64,
+}
+
+impl Ledger {
+    /// An empty one.
+    pub fn new(limits: Limits) -> Ledger {
+        Ledger {
+            limits,
+            key: random_key(),
+            lookup: Lookup::default(),
+            pending: HashMap::new(),
+            pairs: HashMap::new(),
+            text_bytes: 0,
+            events: 0,
+            delays: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Books that a mail was told to come back.
+    pub fn defer(&mut self, mail: &Mail<'_>, at: Option<Moment>) {
+        self.events += 1;
+        self.counts.deferrals += 1;
+        let (triplet, pair) = (self.triplet(mail), self.pair(mail));
+        if let Some(known) = self.pending.get_mut(&triplet) {
+            known.tries += 1;
+            known.last = at.or(known.last);
+            known.order = self.events;
+            return;
+        }
+        let kept = mail.kept();
+        let is_full = self.pending.len() >= self.limits.entries
+            || self.text_bytes + kept.bytes() > self.limits.text_bytes;
+        if is_full {
+            self.counts.left_out += 1;
+            return;
+        }
+        self.text_bytes += kept.bytes();
+        if self.pairs.len() < self.limits.entries {
+            self.pairs.entry(pair).or_insert(0);
+        }
+        let pending = Pending {
+            identity: self.lookup.identity(kept.client_address),
+            mail: kept,
+            tries: 1,
+            first: at,
+            last: at,
+            order: self.events,
+            pair,
+        };
+        self.pending.insert(triplet, Box::new(pending));
+    }
+
+    /// Books that a mail was passed; `delay` is what the log says of it, in seconds.
+    pub fn pass(&mut self, mail: &Mail<'_>, reason: &[u8], delay: Option<u64>, at: Option<Moment>) {
+        self.events += 1;
+        let (triplet, pair) = (self.triplet(mail), self.pair(mail));
+        if let Some(last_pass) = self.pairs.get_mut(&pair) {
+            *last_pass = self.events;
+        }
+        let Some(pending) = self.pending.remove(&triplet) else {
+            match delay {
+                Some(_) => self.counts.deferred_before += 1,
+                None => *self.counts.at_once.entry(known_reason(reason)).or_default() += 1,
+            }
+            return;
+        };
+        self.text_bytes -= pending.mail.bytes();
+        self.counts.passed += 1;
+        let by_times = || at?.since(pending.first?);
+        if self.delays.len() < self.limits.entries {
+            self.delays.extend(delay.or_else(by_times));
+        }
+    }
+
+    /// Whether a mail is pending.
+    pub fn is_pending(&self, mail: &Mail<'_>) -> bool {
+        self.pending.contains_key(&self.triplet(mail))
+    }
+
+    /// Whether nothing has been booked.
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+
+    /// Mean and median of the delays of what passed, in seconds.
+    pub fn mean_and_median(&mut self) -> Option<(u64, u64)> {
+        let delays = &mut self.delays;
+        let count = delays.len();
+        if count == 0 {
+            return None;
+        }
+        delays.sort_unstable();
+        let sum: u128 = delays.iter().map(|delay| u128::from(*delay)).sum();
+        let mean = (sum + count as u128 / 2) / count as u128;
+        let middle = (delays[(count - 1) / 2], delays[count / 2]);
+        Some((u64::try_from(mean).ok()?, middle.0.midpoint(middle.1)))
+    }
+
+    /// What has not come back, in the order of networks and then of the log.
+    pub fn take_pending(&mut self) -> Vec<Box<Pending>> {
+        let mut pending: Vec<Box<Pending>> = self.pending.drain().map(|(_, it)| it).collect();
+        pending.sort_unstable_by_key(|pending| (network(pending.identity), pending.order));
+        pending
+    }
+
+    /// Whether the same sender and recipient passed later from another network, as the machines of a big provider do. Bounces
+    /// all have the same sender, so that of them nothing is known.
+    pub fn has_passed_elsewhere(&self, pending: &Pending) -> bool {
+        let last_pass = self.pairs.get(&pending.pair);
+        !pending.mail.sender.is_empty() && last_pass.is_some_and(|pass| *pass > pending.order)
+    }
+
+    fn triplet(&self, mail: &Mail<'_>) -> Fingerprint {
+        let identity = self.lookup.identity(mail.client_address);
+        self.fingerprint(identity, mail)
+    }
+
+    fn pair(&self, mail: &Mail<'_>) -> Fingerprint {
+        let nobody = Identity::Host(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        self.fingerprint(nobody, mail)
+    }
+
+    fn fingerprint(&self, identity: Identity, mail: &Mail<'_>) -> Fingerprint {
+        self.key.triplet(identity, &mail.sender, &mail.recipient)
+    }
+}
+
+/// A key that nobody who writes into a log can know.
+fn random_key() -> FingerprintKey {
+    let random = RandomState::new();
+    let halves = [random.hash_one(0), random.hash_one(1)].map(u64::to_le_bytes);
+    let mut key = [0; 16];
+    key.copy_from_slice(&halves.concat());
+    FingerprintKey::new(key)
+}
+
+/// The first address of a network.
+pub fn network(identity: Identity) -> IpAddr {
+    match identity {
+        Identity::Network(address) | Identity::Host(address) => address,
+    }
+}
+
+/// One of the reasons that there are, so that a log cannot make up others.
+fn known_reason(reason: &[u8]) -> &'static str {
+    let reasons = [
+        "triplet found",
+        "client AWL",
+        "client whitelist",
+        "recipient whitelist",
+        "authenticated",
+        "local client",
+    ];
+    let known = reasons.iter().find(|known| known.as_bytes() == reason);
+    known.copied().unwrap_or("other")
+}
+
+impl Mail<'_> {
+    /// What is kept of it; the rest of overlong values is not.
+    fn kept(&self) -> Mail<'static> {
+        let kept = |bytes: &[u8]| {
+            let bytes = &bytes[..bytes.len().min(LOGGED_VALUE_BYTES_MAX)];
+            Cow::Owned(bytes.to_vec())
+        };
+        Mail {
+            client_name: kept(&self.client_name),
+            client_address: self.client_address,
+            sender: kept(&self.sender),
+            recipient: kept(&self.recipient),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.client_name.len() + self.sender.len() + self.recipient.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::identity::parse_address;
+
+    fn mail<'a>(address: &str, sender: &'a str, recipient: &'a str) -> Mail<'a> {
+        Mail {
+            client_name: Cow::Borrowed(b"unknown"),
+            client_address: parse_address(address.as_bytes()).expect("an address"),
+            sender: Cow::Borrowed(sender.as_bytes()),
+            recipient: Cow::Borrowed(recipient.as_bytes()),
+        }
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(Limits::DEFAULT)
+    }
+
+    #[test]
+    fn a_triplet_is_what_the_server_takes_for_one() {
+        for (first, second) in [
+            (
+                ("192.0.2.1", "a@s.example", "b@r.example"),
+                ("192.0.2.200", "A@s.example", "B@R.example"),
+            ),
+            (
+                ("192.0.2.1", "bounces+1-b=r@s.example", "b@r.example"),
+                ("::ffff:192.0.2.1", "bounces+2-b=r@s.example", "b@r.example"),
+            ),
+            (
+                ("2001:db8::1", "prvs=1234abcdef=joe@s.example", "b"),
+                ("2001:db8::2", "prvs=fedcba4321=joe@s.example", "b"),
+            ),
+            (("2001:db8::1", "", "b"), ("2001:db8::1", "", "b")),
+        ] {
+            let mut ledger = ledger();
+            ledger.defer(&mail(first.0, first.1, first.2), None);
+            ledger.defer(&mail(second.0, second.1, second.2), None);
+            assert_eq!(ledger.pending.len(), 1, "{second:?}");
+            let second = mail(second.0, second.1, second.2);
+            ledger.pass(&second, b"triplet found", Some(300), None);
+            assert_eq!(
+                (ledger.counts.passed, ledger.counts.deferrals),
+                (1, 2),
+                "{second:?}"
+            );
+            assert!(ledger.take_pending().is_empty() && ledger.text_bytes == 0);
+        }
+    }
+
+    #[test]
+    fn deferred_again_after_a_pass() {
+        let (mut ledger, mail) = (ledger(), mail("192.0.2.1", "a", "b"));
+        ledger.defer(&mail, None);
+        ledger.pass(&mail, b"client AWL", None, None);
+        ledger.defer(&mail, None);
+        assert_eq!(ledger.counts.passed, 1);
+        assert_eq!(ledger.take_pending().len(), 1);
+        assert!(ledger.counts.at_once.is_empty());
+    }
+
+    #[test]
+    fn passes_without_a_deferral() {
+        let (mut ledger, mail) = (ledger(), mail("192.0.2.1", "a", "b"));
+        ledger.pass(&mail, b"triplet found", Some(300), None);
+        ledger.pass(&mail, b"triplet found", None, None);
+        ledger.pass(&mail, b"made up", None, None);
+        assert_eq!(ledger.counts.deferred_before, 1);
+        let at_once: Vec<_> = ledger.counts.at_once.into_iter().collect();
+        assert_eq!(at_once, [("other", 1), ("triplet found", 1)]);
+    }
+
+    #[test]
+    fn passed_elsewhere() {
+        let mut ledger = ledger();
+        ledger.pass(&mail("203.0.113.1", "early", "b"), b"", None, None);
+        for sender in ["early", "late", ""] {
+            ledger.defer(&mail("192.0.2.1", sender, "b"), None);
+        }
+        ledger.pass(&mail("203.0.113.1", "late", "b"), b"", None, None);
+        ledger.pass(&mail("203.0.113.1", "", "b"), b"", None, None);
+        let pending = ledger.take_pending();
+        let elsewhere = pending.iter().map(|it| ledger.has_passed_elsewhere(it));
+        assert_eq!(elsewhere.collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
+    fn limits() {
+        for limits in [
+            Limits {
+                entries: 2,
+                ..Limits::DEFAULT
+            },
+            Limits {
+                text_bytes: 2 * b"unknown1b".len(),
+                ..Limits::DEFAULT
+            },
+        ] {
+            let mut ledger = Ledger::new(limits);
+            for sender in ["1", "2", "3", "1"] {
+                ledger.defer(&mail("192.0.2.1", sender, "b"), None);
+            }
+            assert_eq!(ledger.counts.deferrals, 4);
+            assert_eq!(ledger.counts.left_out, 1);
+            assert_eq!(ledger.take_pending().len(), 2);
+        }
+        let long = "x".repeat(60_000);
+        assert_eq!(
+            mail("192.0.2.1", &long, &long).kept().bytes(),
+            7 + 2 * LOGGED_VALUE_BYTES_MAX
+        );
+    }
+
+    #[test]
+    fn mean_and_median() {
+        for (delays, expected) in [
+            (&[][..], None),
+            (&[7], Some((7, 7))),
+            (&[9, 1], Some((5, 5))),
+            (&[300, 301, 3_000], Some((1_200, 301))),
+        ] {
+            let mut ledger = ledger();
+            let mail = mail("192.0.2.1", "a", "b");
+            for delay in delays {
+                ledger.defer(&mail, None);
+                ledger.pass(&mail, b"triplet found", Some(*delay), None);
+            }
+            assert_eq!(ledger.mean_and_median(), expected);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! `greylet report`: reads mail logs, in memory that is bounded, and says what was greylisted and never came back.
+
+pub mod action;
+pub mod input;
+pub mod json;
+pub mod ledger;
+pub mod line;
+pub mod people;
+pub mod postfix;
+pub mod summary;
+pub mod time;
+
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::process::ExitCode;
+
+use action::{Action, ActionLine, action_line};
+use input::{Input, NextLine, STDIN};
+use ledger::{Ledger, Limits};
+use line::Line;
+use postfix::PostfixLog;
+use summary::{Lines, Source, Summary};
+use time::Moment;
+
+use crate::cli::Report;
+use crate::error::Error;
+
+/// What greylisting says by default, Postgrey's and greylet's.
+const GREYLIST_TEXT_DEFAULT: &str = "Greylisted";
+
+/// Reads and prints.
+///
+/// # Errors
+///
+/// The report cannot be written. A log that cannot be read is logged, and makes the exit status 1.
+pub fn run(options: &Report) -> Result<ExitCode, Error> {
+    let greylist_text = options
+        .greylist_text
+        .as_deref()
+        .unwrap_or(GREYLIST_TEXT_DEFAULT);
+    let names = match options.files.as_slice() {
+        [] => &[STDIN.to_owned()],
+        files => files,
+    };
+    let mut reading = Reading::new(greylist_text);
+    let mut inputs = open(names);
+    let mut failures = names.len() - inputs.len();
+    for input in &mut inputs {
+        if let Err(error) = reading.read(input) {
+            complain(&input.name, &error);
+            failures += 1;
+        }
+    }
+    let status = match failures {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    };
+    if failures == names.len() && reading.lines.read == 0 {
+        return Ok(status);
+    }
+    let summary = reading.summary();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = match options.json {
+        true => json::write(&mut out, &summary),
+        false => people::write(&mut out, &summary, greylist_text),
+    };
+    match written.and_then(|()| out.flush()) {
+        // The reader has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(status),
+        Err(error) => Err(Error::failure(format!(
+            "cannot write to standard output: {error}"
+        ))),
+        Ok(()) => Ok(status),
+    }
+}
+
+/// Opens the logs, the oldest first: `mail.log*` names the newest first.
+fn open(names: &[String]) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    for name in names {
+        match Input::open(name) {
+            Ok(input) => inputs.push(input),
+            Err(error) => complain(name, &error),
+        }
+    }
+    // What has no time yet (standard input is not read before its turn) leaves all as they were named.
+    let begins: Option<Vec<i64>> = inputs.iter().map(Input::first_second).collect();
+    if begins.is_some() {
+        inputs.sort_by_cached_key(Input::first_second);
+    }
+    inputs
+}
+
+fn complain(name: &str, error: &io::Error) {
+    log::error!("cannot read {}: {error}", name.escape_debug());
+}
+
+/// What has been read so far.
+struct Reading {
+    lines: Lines,
+    /// Of action lines.
+    ledger: Ledger,
+    /// Postfix's own lines; none as soon as there is an action line.
+    postfix: Option<PostfixLog>,
+}
+
+impl Reading {
+    fn new(greylist_text: &str) -> Reading {
+        Reading {
+            lines: Lines::default(),
+            ledger: Ledger::new(Limits::DEFAULT),
+            postfix: Some(PostfixLog::new(greylist_text)),
+        }
+    }
+
+    fn read(&mut self, input: &mut Input) -> io::Result<()> {
+        let mut calendar = input.calendar();
+        let mut bytes = Vec::new();
+        loop {
+            match input.next_line(&mut bytes)? {
+                NextLine::End => return Ok(()),
+                NextLine::TooLong => self.lines.too_long += 1,
+                NextLine::Line => {
+                    let line = Line::new(&bytes);
+                    let at = line.stamp.map(|stamp| calendar.moment(stamp));
+                    self.read_line(&line, at);
+                }
+            }
+            self.lines.read += 1;
+        }
+    }
+
+    fn read_line(&mut self, line: &Line<'_>, at: Option<Moment>) {
+        let seconds = |moment: Option<Moment>| moment.map(|moment| moment.seconds);
+        if seconds(at) > seconds(self.lines.end) {
+            self.lines.end = at;
+        }
+        if let Some(action_line) = action_line(line) {
+            self.postfix = None;
+            self.book(&action_line, at);
+        } else if let Some(postfix) = &mut self.postfix {
+            postfix.read(line, at);
+        }
+    }
+
+    fn book(&mut self, line: &ActionLine<'_>, at: Option<Moment>) {
+        match line.action {
+            Action::Greylist => self.ledger.defer(&line.mail, at),
+            // Another SMTP command than RCPT was asked about (--verbose): that says nothing of the mail.
+            Action::Pass { .. } if line.reason == b"not RCPT" => {}
+            Action::Pass { delay } => self.ledger.pass(&line.mail, line.reason, delay, at),
+        }
+    }
+
+    fn summary(self) -> Summary {
+        match self.postfix {
+            None => Summary::new(Some(Source::ActionLines), self.ledger, self.lines),
+            Some(postfix) => {
+                let source = match (postfix.ledger.is_empty(), postfix.has_deliveries) {
+                    (true, _) => None,
+                    (false, true) => Some(Source::Postfix),
+                    (false, false) => Some(Source::PostfixRejects),
+                };
+                Summary::new(source, postfix.ledger, self.lines)
+            }
+        }
+    }
+}

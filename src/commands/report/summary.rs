@@ -1,0 +1,134 @@
+//! What there is to say of a log: who never came back, by network, and the totals.
+
+use super::ledger::{Counts, Ledger, Pending, network};
+use super::time::Moment;
+use crate::engine::identity::Identity;
+
+/// What was tried first less than so many seconds before the log's end may still come back.
+pub const STILL_WAITING: u64 = 4 * 3_600;
+
+/// Where the knowledge comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `action=` lines of greylet or Postgrey.
+    ActionLines,
+    /// Postfix's rejects, and its deliveries.
+    Postfix,
+    /// Postfix's rejects, without deliveries: what passed is not known.
+    PostfixRejects,
+}
+
+/// A log's lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lines {
+    /// All of them.
+    pub read: u64,
+    /// Those that were too long.
+    pub too_long: u64,
+    /// The latest time of a line.
+    pub end: Option<Moment>,
+}
+
+/// A mail that never came back.
+pub struct Lost {
+    /// The mail.
+    pub pending: Box<Pending>,
+    /// Its sender's mail to its recipient passed later from another network.
+    pub passed_elsewhere: bool,
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// 10,000 is the whole.
+    pub ten_thousandths: u64,
+}
+
+/// All that is said.
+pub struct Summary {
+    /// Nothing if there was no greylisting.
+    pub source: Option<Source>,
+    /// The lines.
+    pub lines: Lines,
+    /// What was counted.
+    pub counts: Counts,
+    /// Mean and median of the delay, in seconds.
+    pub delay: Option<(u64, u64)>,
+    /// Mails that may still come back.
+    pub waiting: u64,
+    /// Mails that never came back, those of a network beside each other.
+    pub lost: Vec<Lost>,
+}
+
+impl Summary {
+    /// Draws the sums of a ledger.
+    pub fn new(source: Option<Source>, mut ledger: Ledger, lines: Lines) -> Summary {
+        let pending = ledger.take_pending();
+        let all = pending.len();
+        let lost: Vec<Lost> = pending
+            .into_iter()
+            .filter(|pending| !is_waiting(pending, lines.end))
+            .map(|pending| Lost {
+                passed_elsewhere: ledger.has_passed_elsewhere(&pending),
+                pending,
+            })
+            .collect();
+        Summary {
+            source,
+            lines,
+            delay: ledger.mean_and_median(),
+            waiting: (all - lost.len()) as u64,
+            lost,
+            counts: ledger.counts,
+        }
+    }
+
+    /// Mails that were deferred; those that did not fit into the ledger are not known to be mails.
+    pub fn deferred(&self) -> u64 {
+        self.counts.passed + self.waiting + self.lost.len() as u64
+    }
+
+    /// What part never came back of that which is not waiting.
+    pub fn lost_share(&self) -> Option<Share> {
+        let lost = self.lost.len() as u64;
+        let decided = lost + self.counts.passed;
+        let is_known = decided > 0 && self.are_passes_known();
+        is_known.then(|| Share {
+            ten_thousandths: (lost * 10_000 + decided / 2) / decided,
+        })
+    }
+
+    /// Whether the log tells what passed.
+    pub fn are_passes_known(&self) -> bool {
+        self.source != Some(Source::PostfixRejects)
+    }
+
+    /// Of those that never came back, how many passed elsewhere.
+    pub fn passed_elsewhere(&self) -> usize {
+        self.lost
+            .iter()
+            .filter(|lost| lost.passed_elsewhere)
+            .count()
+    }
+
+    /// Those that never came back, network by network.
+    pub fn networks(&self) -> impl Iterator<Item = &[Lost]> {
+        self.lost
+            .chunk_by(|left, right| left.pending.identity == right.pending.identity)
+    }
+}
+
+fn is_waiting(pending: &Pending, end: Option<Moment>) -> bool {
+    let age = || end?.since(pending.first?);
+    age().is_some_and(|age| age < STILL_WAITING)
+}
+
+/// A network as people write it: `192.0.2.0/24`.
+pub fn network_name(identity: Identity) -> String {
+    // Those of the default lookup.
+    let bits = match network(identity) {
+        address if address.is_ipv4() => 24,
+        _ => 64,
+    };
+    format!("{}/{bits}", network(identity))
+}
