@@ -1,6 +1,8 @@
-//! The greylet that Postfix asks: it can be stopped and started again, and says what it has decided.
+//! The greylet that Postfix asks: it can be stopped and started again, reads its lists anew, and says what it has decided.
 
-use nix::sys::signal::Signal;
+use std::path::PathBuf;
+
+use nix::sys::signal::{Signal, kill};
 
 use crate::endpoint::Endpoint;
 use crate::support::{Server, request};
@@ -12,16 +14,25 @@ pub(crate) const HOSTNAME: &str = "mx.rig.test";
 pub(crate) struct Greylet {
     server: Server,
     endpoints: Vec<String>,
+    lists: Lists,
     markers: u32,
 }
 
+/// Its two list files.
+#[derive(Clone)]
+pub(crate) struct Lists {
+    pub(crate) clients: PathBuf,
+    pub(crate) recipients: PathBuf,
+}
+
 impl Greylet {
-    /// Starts it on these endpoints, of which the first must be a TCP port.
-    pub(crate) fn start(endpoints: &[Endpoint]) -> Greylet {
+    /// Starts it on these endpoints, of which the first must be a TCP port, with these lists.
+    pub(crate) fn start(endpoints: &[Endpoint], lists: &Lists) -> Greylet {
         let endpoints: Vec<String> = endpoints.iter().map(Endpoint::option).collect();
         Greylet {
-            server: serve(&endpoints),
+            server: serve(&endpoints, lists),
             endpoints,
+            lists: lists.clone(),
             markers: 0,
         }
     }
@@ -34,7 +45,20 @@ impl Greylet {
 
     /// Starts it again where it was.
     pub(crate) fn start_again(&mut self) {
-        self.server = serve(&self.endpoints);
+        self.server = serve(&self.endpoints, &self.lists);
+    }
+
+    /// Lets it read its lists, and waits until it has said each of these of them: one thing of each list, so that of the
+    /// next reading nothing has been said.
+    pub(crate) fn reload(&mut self, said: [&str; 2]) {
+        let lines_before = self.server.log.len();
+        kill(self.server.pid(), Signal::SIGHUP).expect("it is running");
+        for text in said {
+            let new = &self.server.log[lines_before..];
+            if !new.iter().any(|line| line.contains(text)) {
+                self.server.wait_for(text);
+            }
+        }
     }
 
     /// All that it has logged until now.
@@ -67,8 +91,10 @@ impl Greylet {
     }
 }
 
-fn serve(endpoints: &[String]) -> Server {
+fn serve(endpoints: &[String], lists: &Lists) -> Server {
     let hostname = format!("--hostname={HOSTNAME}");
+    let clients = format!("--whitelist-clients={}", lists.clients.display());
+    let recipients = format!("--whitelist-recipients={}", lists.recipients.display());
     let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
     // Nothing is kept: what greylet knows must not outlive the test.
     let options = [
@@ -77,6 +103,8 @@ fn serve(endpoints: &[String]) -> Server {
         "--delay=300",
         "--dbdir=",
         &hostname,
+        &clients,
+        &recipients,
     ];
     Server::start_on(&endpoints, &options)
 }

@@ -8,6 +8,7 @@ mod endpoint;
 mod greylet;
 mod postfix;
 mod relay;
+mod reload;
 mod rig;
 mod scene;
 mod smtp;
@@ -20,6 +21,10 @@ use std::time::Instant;
 
 use crate::dovecot_auth::{PLAIN_OF_ALICE, WRONG_PLAIN_OF_ALICE};
 use crate::endpoint::Transport;
+use crate::reload::{
+    a_client_listed_at_hup_passes_in_its_open_session, a_list_that_is_gone_at_hup_stays_in_force,
+    a_recipient_listed_at_hup_passes_in_an_open_transaction,
+};
 use crate::rig::{Rig, Wiring};
 use crate::scene::{Scene, assert_begins, assert_deferred, assert_delayed, deferral};
 use crate::smtp::{Client, Mail};
@@ -60,6 +65,10 @@ fn stories_through_postfix() {
         a_client_that_postfix_does_not_know_harms_nobody,
         a_policy_server_listed_twice_counts_once,
         a_connection_serves_many_transactions,
+        a_client_listed_at_hup_passes_in_its_open_session,
+        a_recipient_listed_at_hup_passes_in_an_open_transaction,
+        a_list_that_is_gone_at_hup_stays_in_force,
+        // The last: it leaves smtpds behind whose policy connections are dead.
         a_greylet_that_stops_and_comes_back,
     ];
     let rig = Rig::start();

@@ -164,6 +164,19 @@ impl Postfix {
         fs::read_to_string(self.path("maillog")).unwrap_or_default()
     }
 
+    /// What it has logged from this byte on, once it has logged this text there.
+    pub(crate) fn wait_for_log(&self, begin: usize, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log().split_off(begin);
+            if log.contains(text) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "no {text:?} in {log}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits for the copies of a message, one for each recipient, and gives their headers.
     pub(crate) fn wait_for_delivery(&self, queue_id: &str, copies: usize) -> Vec<Headers> {
         let deadline = Instant::now() + PATIENCE;

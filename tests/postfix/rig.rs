@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use crate::dovecot_auth;
 use crate::endpoint::{Endpoint, Transport};
-use crate::greylet::Greylet;
+use crate::greylet::{Greylet, Lists};
 use crate::postfix::{Postfix, Smtpd};
 use crate::relay::{Clock, Relay};
 
@@ -38,6 +38,7 @@ impl Wiring {
 pub(crate) struct Rig {
     pub(crate) greylet: RefCell<Greylet>,
     pub(crate) postfix: Postfix,
+    pub(crate) lists: Lists,
     pub(crate) clock: Clock,
     relays: Vec<Relay>,
     /// By transport and wiring.
@@ -52,7 +53,14 @@ impl Rig {
         let mut ports = free_ports(smtpds + 2);
         let relays_at = endpoints(ports.remove(0), &postfix, "relay");
         let greylet_at = endpoints(ports.remove(0), &postfix, "greylet");
-        let greylet = Greylet::start(&greylet_at);
+        let lists = Lists {
+            clients: postfix.path("whitelist_clients"),
+            recipients: postfix.path("whitelist_recipients"),
+        };
+        for list in [&lists.clients, &lists.recipients] {
+            std::fs::write(list, "").expect("a list");
+        }
+        let greylet = Greylet::start(&greylet_at, &lists);
         let clock = Clock::new();
         let relays = relays_at
             .iter()
@@ -78,6 +86,7 @@ impl Rig {
         Rig {
             greylet: RefCell::new(greylet),
             postfix,
+            lists,
             clock,
             relays,
             smtpd_ports: ports,
