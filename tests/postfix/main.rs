@@ -1,21 +1,24 @@
 //! greylet beside the real Postfix: stories of what an SMTP client and the recipients of its mail see, and what greylet logs.
 //!
 //! Needs root, and Postfix (Debian's package will do; it need not be set up, and what is set up is left alone). Without them
-//! nothing is tested, unless `CI` or `GREYLET_REQUIRE_POSTFIX` is set: then this fails.
+//! nothing is tested, unless `CI` or `GREYLET_REQUIRE_POSTFIX` is set: then this fails. What needs Postgrey besides is likewise
+//! left out without it, unless `CI` or `GREYLET_REQUIRE_POSTGREY` is set.
 
 mod dovecot_auth;
 mod endpoint;
 mod greylet;
 mod postfix;
+#[path = "../postgrey/postgrey.rs"]
+mod postgrey;
 mod relay;
 mod reload;
+mod report;
 mod rig;
 mod scene;
 mod smtp;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -25,6 +28,7 @@ use crate::reload::{
     a_client_listed_at_hup_passes_in_its_open_session, a_list_that_is_gone_at_hup_stays_in_force,
     a_recipient_listed_at_hup_passes_in_an_open_transaction,
 };
+use crate::report::{a_report_on_mail_through_greylet, a_report_on_mail_through_postgrey};
 use crate::rig::{Rig, Wiring};
 use crate::scene::{Scene, assert_begins, assert_deferred, assert_delayed, deferral};
 use crate::smtp::{Client, Mail};
@@ -47,8 +51,7 @@ fn stories_through_postfix() {
         for variable in ["CI", "GREYLET_REQUIRE_POSTFIX"] {
             assert!(std::env::var_os(variable).is_none(), "{variable}: {line}");
         }
-        // The macros' output is shown only for tests that fail.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        support::say(&line);
         return;
     }
     let stories = stories![
@@ -68,6 +71,8 @@ fn stories_through_postfix() {
         a_client_listed_at_hup_passes_in_its_open_session,
         a_recipient_listed_at_hup_passes_in_an_open_transaction,
         a_list_that_is_gone_at_hup_stays_in_force,
+        a_report_on_mail_through_greylet,
+        a_report_on_mail_through_postgrey,
         // The last: it leaves smtpds behind whose policy connections are dead.
         a_greylet_that_stops_and_comes_back,
     ];

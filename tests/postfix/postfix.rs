@@ -1,7 +1,9 @@
 //! A private Postfix in a scratch folder: its configuration, its start, what it delivers, and its end, whatever ends the tests.
 
-use std::fmt::Write;
+use std::cell::Cell;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -89,6 +91,7 @@ pub(crate) struct Smtpd {
 pub(crate) struct Postfix {
     folder: PathBuf,
     cleaner: Child,
+    marks: Cell<u32>,
 }
 
 /// What these tests need and this machine lacks.
@@ -123,7 +126,11 @@ impl Postfix {
             .process_group(0)
             .spawn()
             .expect("sh starts");
-        let postfix = Postfix { folder, cleaner };
+        let postfix = Postfix {
+            folder,
+            cleaner,
+            marks: Cell::new(0),
+        };
         // Postfix's processes, which are not root, have to come in.
         fs::set_permissions(postfix.path(""), PermissionsExt::from_mode(0o755))
             .expect("an open scratch folder");
@@ -162,6 +169,31 @@ impl Postfix {
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("maillog")).unwrap_or_default()
+    }
+
+    /// Lets its postlog(1) log lines for another program.
+    pub(crate) fn log_for(&self, program: &str, lines: &str) {
+        let mut postlog = Command::new("postlog")
+            .arg("-c")
+            .arg(self.path("etc"))
+            .args(["-t", program])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("postlog starts");
+        let mut stdin = postlog.stdin.take().expect("a pipe");
+        stdin.write_all(lines.as_bytes()).expect("it reads all");
+        drop(stdin);
+        let status = postlog.wait().expect("postlog ends");
+        assert!(status.success(), "postlog: {status}");
+    }
+
+    /// Where its log goes on after all that has been logged until now, some of which may not have been written yet.
+    pub(crate) fn log_position(&self) -> usize {
+        self.marks.set(self.marks.get() + 1);
+        let mark = format!("mark {} of the tests\n", self.marks.get());
+        self.log_for("postfix/tests", &mark);
+        let log = self.wait_for_log(0, &mark);
+        log.find(&mark).expect("as waited for") + mark.len()
     }
 
     /// What it has logged from this byte on, once it has logged this text there.

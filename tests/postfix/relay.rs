@@ -21,7 +21,7 @@ impl Clock {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    fn unix_seconds(&self) -> u64 {
+    pub(crate) fn unix_seconds(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 }

@@ -8,7 +8,7 @@ use crate::smtp::{Client, Mail, Outcome, Session};
 
 pub(crate) fn a_client_listed_at_hup_passes_in_its_open_session(scene: &Scene<'_>) {
     read_lists(scene, "", "");
-    let log_begin = scene.rig.postfix.log().len();
+    let log_begin = scene.rig.postfix.log_position();
     let listed = scene.mail();
     let direct = Mail {
         sender: "direct@s.example",
@@ -55,7 +55,7 @@ pub(crate) fn a_client_listed_at_hup_passes_in_its_open_session(scene: &Scene<'_
 
 pub(crate) fn a_recipient_listed_at_hup_passes_in_an_open_transaction(scene: &Scene<'_>) {
     read_lists(scene, "", "");
-    let log_begin = scene.rig.postfix.log().len();
+    let log_begin = scene.rig.postfix.log_position();
     let mail = Mail {
         recipients: vec!["b@rig.test", "listed@rig.test"],
         ..scene.mail()

@@ -1,4 +1,5 @@
-//! The parts put together: Postfix, with one smtpd for each way to ask greylet, and greylet behind it.
+//! The parts put together: Postfix, with one smtpd for each way to ask greylet, and greylet behind it; and Postgrey, if it is
+//! there.
 //!
 //! | [`Wiring`] | Postfix asks |
 //! |---|---|
@@ -6,6 +7,7 @@
 //! | `FailOpen` | greylet itself, as README recommends |
 //! | `Timed` | through the relay that adds the time of the tests |
 //! | `Twice` | through the relay, in two of its restriction lists |
+//! | `Postgrey` | Postgrey, through a relay of its own |
 
 use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -14,6 +16,7 @@ use crate::dovecot_auth;
 use crate::endpoint::{Endpoint, Transport};
 use crate::greylet::{Greylet, Lists};
 use crate::postfix::{Postfix, Smtpd};
+use crate::postgrey::{self, Postgrey};
 use crate::relay::{Clock, Relay};
 
 /// Which way Postfix takes to greylet.
@@ -23,20 +26,23 @@ pub(crate) enum Wiring {
     FailOpen,
     Timed,
     Twice,
+    Postgrey,
 }
 
 impl Wiring {
-    const ALL: [Wiring; 4] = [
+    const ALL: [Wiring; 5] = [
         Wiring::Direct,
         Wiring::FailOpen,
         Wiring::Timed,
         Wiring::Twice,
+        Wiring::Postgrey,
     ];
 }
 
 /// See the [module](self). What comes first ends first.
 pub(crate) struct Rig {
     pub(crate) greylet: RefCell<Greylet>,
+    pub(crate) postgrey: Option<Postgrey>,
     pub(crate) postfix: Postfix,
     pub(crate) lists: Lists,
     pub(crate) clock: Clock,
@@ -67,24 +73,31 @@ impl Rig {
             .zip(&greylet_at)
             .map(|(here, greylet)| Relay::start(here, greylet, &clock).expect("a relay"));
         let relays = relays.collect();
+        let postgrey = (!postgrey::is_missing()).then(|| Postgrey::start(&[]));
+        let postgrey_relay_at = Endpoint::Unix(postfix.path("postgrey"));
+        if let Some(postgrey) = &postgrey {
+            let postgrey_at = Endpoint::Unix(postgrey.socket().into());
+            Relay::start(&postgrey_relay_at, &postgrey_at, &clock).expect("a relay");
+        }
         dovecot_auth::start(&Endpoint::Unix(postfix.path("auth"))).expect("an auth server");
         let mut smtpds = Vec::new();
         for transport in Transport::ALL {
             for wiring in Wiring::ALL {
+                let relay_at = match wiring {
+                    Wiring::Postgrey => &postgrey_relay_at,
+                    _ => &relays_at[transport as usize],
+                };
                 smtpds.push(Smtpd {
                     port: ports[smtpds.len()],
                     name: format!("{transport}-{wiring:?}"),
-                    parameters: restrictions(
-                        wiring,
-                        &greylet_at[transport as usize],
-                        &relays_at[transport as usize],
-                    ),
+                    parameters: restrictions(wiring, &greylet_at[transport as usize], relay_at),
                 });
             }
         }
         postfix.start(&smtpds);
         Rig {
             greylet: RefCell::new(greylet),
+            postgrey,
             postfix,
             lists,
             clock,
@@ -125,7 +138,7 @@ fn restrictions(
         Wiring::FailOpen => vec![recipient(format!(
             "{{ {greylet}, timeout=10s, default_action=DUNNO }}"
         ))],
-        Wiring::Timed => vec![recipient(relay.to_string())],
+        Wiring::Timed | Wiring::Postgrey => vec![recipient(relay.to_string())],
         Wiring::Twice => vec![
             (
                 "smtpd_sender_restrictions",

@@ -42,7 +42,7 @@ impl Pair {
         ours.extend(["--lookup-by-subnet", "--trust-test-time", "--dbdir="]);
         let greylet = Server::start(&ours);
         Pair {
-            postgrey: postgrey.connect(),
+            postgrey: Client::unix(&postgrey.socket()),
             greylet: greylet.connect(),
             _servers: (postgrey, greylet),
         }

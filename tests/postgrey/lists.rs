@@ -8,13 +8,14 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use crate::comparison::Pair;
+use crate::number_in;
 use crate::patterns::{
     Subject, clients, pattern, random_client_line, random_recipient_line, recipients,
 };
+use crate::postgrey;
 use crate::random::Random;
 use crate::sequence::Request;
-use crate::support::{Scratch, Server};
-use crate::{is_postgrey_missing, number_in, say};
+use crate::support::{Scratch, Server, say};
 
 const DEBIANS_CLIENTS: &str = "/etc/postgrey/whitelist_clients";
 const DEBIANS_RECIPIENTS: &str = "/etc/postgrey/whitelist_recipients";
@@ -48,7 +49,7 @@ struct Tally {
 
 #[test]
 fn debians_lists_beside_postgrey() {
-    if is_postgrey_missing() || are_lists_not_read() {
+    if postgrey::is_missing() || are_lists_not_read() {
         return;
     }
     let random = &mut Random::new(1);
@@ -76,7 +77,7 @@ fn debians_lists_beside_postgrey() {
 
 #[test]
 fn random_lists_beside_postgrey() {
-    if is_postgrey_missing() || are_lists_not_read() {
+    if postgrey::is_missing() || are_lists_not_read() {
         return;
     }
     let scratch = Scratch::new("postgrey-lists");

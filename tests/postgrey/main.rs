@@ -16,18 +16,18 @@ mod sequence;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use crate::comparison::{Answers, first_difference, reduced};
 use crate::sequence::Sequence;
+use crate::support::say;
 
 const SEQUENCES: u64 = 64;
 
 #[test]
 fn random_sequences_beside_postgrey() {
-    if is_postgrey_missing() {
+    if postgrey::is_missing() {
         return;
     }
     let begin = Instant::now();
@@ -80,22 +80,4 @@ pub(crate) fn number_in(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     let number = value.parse();
     Some(number.unwrap_or_else(|error| panic!("{variable}={value}: {error}")))
-}
-
-/// Says so if it is, and fails if it must be there.
-pub(crate) fn is_postgrey_missing() -> bool {
-    if postgrey::version().is_some() {
-        return false;
-    }
-    let line = "there is no Postgrey that runs: greylet is not tested beside it (tests/postgrey)";
-    for variable in ["CI", "GREYLET_REQUIRE_POSTGREY"] {
-        assert!(std::env::var_os(variable).is_none(), "{variable}: {line}");
-    }
-    say(line);
-    true
-}
-
-/// Prints a line; what the macros print is shown only for tests that fail.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

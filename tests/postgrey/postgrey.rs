@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, PATIENCE, Scratch};
+use crate::support::{PATIENCE, Scratch, say};
 
 const PROGRAM: &str = "/usr/sbin/postgrey";
 
@@ -32,6 +32,19 @@ pub(crate) fn version() -> Option<&'static str> {
         Some(said.strip_prefix("postgrey ")?.trim().to_owned())
     };
     VERSION.get_or_init(ask).as_deref()
+}
+
+/// Whether there is none; says so, and fails if it must be there.
+pub(crate) fn is_missing() -> bool {
+    if version().is_some() {
+        return false;
+    }
+    let line = "there is no Postgrey that runs: greylet is not tested beside it (tests/postgrey)";
+    for variable in ["CI", "GREYLET_REQUIRE_POSTGREY"] {
+        assert!(std::env::var_os(variable).is_none(), "{variable}: {line}");
+    }
+    say(line);
+    true
 }
 
 /// The name of the user or group that this runs as.
@@ -70,8 +83,9 @@ impl Postgrey {
         postgrey
     }
 
-    pub(crate) fn connect(&self) -> Client<UnixStream> {
-        Client::unix(&self.scratch.path("socket"))
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> String {
+        self.scratch.path("socket")
     }
 
     /// What it has logged.
@@ -82,7 +96,7 @@ impl Postgrey {
 
     fn wait_until_it_accepts(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while UnixStream::connect(self.scratch.path("socket")).is_err() {
+        while UnixStream::connect(self.socket()).is_err() {
             assert!(
                 Instant::now() < deadline,
                 "postgrey does not listen: {}",

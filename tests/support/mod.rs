@@ -39,6 +39,11 @@ pub fn run(words: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().expect("greylet ends")
 }
 
+/// Prints a line; what the macros print is shown only for tests that fail.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// A folder of the test's own, removed at the end.
 pub struct Scratch(PathBuf);
 
