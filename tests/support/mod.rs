@@ -3,7 +3,7 @@
 // Each test program uses a part of this.
 #![allow(dead_code, unreachable_pub)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -249,8 +249,10 @@ impl<S: Read + Write> Client<S> {
     /// Waits for the end of the connection; gives what came before it.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        // What was sent and not read makes the end a reset.
-        let _ = self.reader.read_to_end(&mut rest);
+        if let Err(error) = self.reader.read_to_end(&mut rest) {
+            // What was sent and not read makes the end a reset.
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "no end: {error}");
+        }
         rest
     }
 }
