@@ -277,14 +277,24 @@ fn ipv4_rule(word: &str) -> Option<Read<ClientRule<'_>>> {
         None if parts == 4 => 32,
         None => 24,
     };
-    // Postgrey reads a.b so, though its manual means a.b.0.0/16.
-    let remark = (parts == 2).then(|| {
-        Remark::new(
-            Fault::Doubtful,
-            format!("it is read as {address}.0.0/24, as Postgrey does"),
-        )
-        .instead(format!("{address}.0.0/16"))
-    });
+    let has_leading_zero = address
+        .split('.')
+        .any(|part| part.len() > 1 && part.starts_with('0'));
+    let remark = if parts == 2 {
+        // Postgrey reads a.b so, though its manual means a.b.0.0/16.
+        let why = format!("it is read as {address}.0.0/24, as Postgrey does");
+        Some(Remark::new(Fault::Doubtful, why).instead(format!("{address}.0.0/16")))
+    } else if has_leading_zero {
+        let why = "its numbers are read as decimal, where Postgrey reads those with a 0 in front as octal";
+        let address = Ipv4Addr::from(octets);
+        let instead = match prefix {
+            Some(bits) => format!("{address}/{bits}"),
+            None => address.to_string(),
+        };
+        Some(Remark::new(Fault::Doubtful, why).instead(instead))
+    } else {
+        None
+    };
     let network = ClientRule::Network(Ipv4Addr::from(octets).into(), prefix_bits);
     Some((Some(network), remark))
 }
