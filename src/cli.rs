@@ -29,6 +29,8 @@ pub enum Command {
     Serve(Serve),
     /// Ask one.
     Query(Query),
+    /// Ask greylet why.
+    Explain(Explain),
     /// Look at the lists.
     Check(Check),
     /// Come from Postgrey.
@@ -62,7 +64,10 @@ pub struct Serve {
     /// whitelist a client address after so many first passes; 0 for never (default 5)
     #[argh(option, arg_name = "N")]
     pub auto_whitelist_clients: Option<String>,
-    /// know a client by its network (default)
+    /// know a client by the organisation of its verified name, where that is a mail server's, otherwise by its network (default)
+    #[argh(switch)]
+    pub lookup_by_name: bool,
+    /// know a client by its network, as Postgrey does (wins over --lookup-by-name)
     #[argh(switch)]
     pub lookup_by_subnet: bool,
     /// know a client by its whole address
@@ -74,6 +79,12 @@ pub struct Serve {
     /// length of an IPv6 network's prefix (default 64)
     #[argh(option, arg_name = "BITS")]
     pub ipv6cidr: Option<String>,
+    /// who is greylisted: all, or suspicious, which are clients whose names do not show that they are mail servers (default all)
+    #[argh(option, arg_name = "all|suspicious")]
+    pub greylist: Option<String>,
+    /// when mail without a sender is judged: at data, at rcpt, auto (data while Postfix asks about it), or it may pass (default auto; rcpt without --lookup-by-name)
+    #[argh(option, arg_name = "auto|data|rcpt|pass")]
+    pub null_sender: Option<String>,
     /// what Postfix is told to do with mail that must wait (default DEFER_IF_PERMIT)
     #[argh(option, arg_name = "ACTION")]
     pub greylist_action: Option<String>,
@@ -256,6 +267,33 @@ pub struct Query {
     pub tls_sni: Option<String>,
 }
 
+/// Ask a running greylet what it would answer to a mail, and why; nothing changes by that. Only on the same machine.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "explain", help_triggers("-h", "--help"))]
+pub struct Explain {
+    /// whom to ask (default 127.0.0.1:10023)
+    #[argh(option, arg_name = "HOST:PORT|unix:PATH")]
+    pub server: Option<String>,
+    /// address of the client
+    #[argh(option, arg_name = "ADDRESS")]
+    pub client_address: String,
+    /// verified name of the client (default unknown)
+    #[argh(option, arg_name = "NAME")]
+    pub client_name: Option<String>,
+    /// envelope sender (default none, as in a bounce)
+    #[argh(option, arg_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// envelope recipient
+    #[argh(option, arg_name = "ADDRESS")]
+    pub recipient: String,
+    /// SMTP command that is asked about (default RCPT)
+    #[argh(option, arg_name = "STATE")]
+    pub protocol_state: Option<String>,
+    /// login name, if authenticated
+    #[argh(option, arg_name = "NAME")]
+    pub sasl_username: Option<String>,
+}
+
 /// Read the lists as serve would, and say what is wrong with them, and whether they have a client or a recipient. Exit status: 0, or 1 if a line is invalid or can never match.
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
@@ -299,6 +337,9 @@ pub struct Report {
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,
+    /// say too what --greylist=suspicious would have done
+    #[argh(switch)]
+    pub what_if: bool,
     /// what Postfix's rejects contain, for logs without action lines (default Greylisted)
     #[argh(option, arg_name = "TEXT")]
     pub greylist_text: Option<String>,
@@ -326,6 +367,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     let words = match words.first().map(String::as_str) {
         Some("serve") => respell(&Serve::get_args_info(), words)?,
         Some("query") => respell(&Query::get_args_info(), words)?,
+        Some("explain") => respell(&Explain::get_args_info(), words)?,
         Some("check") => respell(&Check::get_args_info(), words)?,
         Some("migrate") => respell(&Migrate::get_args_info(), words)?,
         Some("report") => respell(&Report::get_args_info(), words)?,
@@ -351,7 +393,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     }
 }
 
-const COMMANDS: [&str; 5] = ["serve", "query", "check", "report", "migrate"];
+const COMMANDS: [&str; 6] = ["serve", "query", "explain", "check", "report", "migrate"];
 
 fn print_version() -> Parsed {
     Parsed::Print(format!("greylet {}\n", env!("CARGO_PKG_VERSION")))
@@ -557,10 +599,12 @@ mod tests {
 
     #[test]
     fn files() {
-        let Ok(Parsed::Run(Command::Report(report))) = parsed("report a --json - b --json") else {
+        let Ok(Parsed::Run(Command::Report(report))) =
+            parsed("report a --json - --what-if b --json")
+        else {
             panic!("not a report");
         };
-        assert!(report.json);
+        assert!(report.json && report.what_if);
         assert_eq!(report.files, ["a", "/dev/stdin", "b"]);
         assert!(wrong("report --jsno a").contains("--jsno"));
         assert!(wrong("serve -").contains(": -"));

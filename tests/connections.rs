@@ -317,7 +317,11 @@ fn greylet_path() -> String {
 
 #[test]
 fn log_lines_in_postgreys_words() {
-    let mut server = Server::start(&["--trust-test-time", "--auto-whitelist-clients=1"]);
+    let mut server = Server::start(&[
+        "--lookup-by-subnet",
+        "--trust-test-time",
+        "--auto-whitelist-clients=1",
+    ]);
     let mut client = server.connect();
     let mut ask = |time: &str, sender: &str, queue_id: &str| {
         client.ask(request(&[
@@ -517,4 +521,44 @@ fn other_signals_do_not_kill() {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
     assert_eq!(tasks.count(), 2);
     assert!(server.stop(Signal::SIGINT).success());
+}
+
+/// Where greylet knows more than Postgrey, it says so behind Postgrey's words.
+#[test]
+fn log_lines_by_name() {
+    let mut server = Server::start(&["--trust-test-time", "--auto-whitelist-clients=1"]);
+    let mut client = server.connect();
+    let sender = "bounce-0123456789abcdef0123@s.example";
+    for time in ["1700000000", "1700000300"] {
+        client.ask(request(&[
+            ("policy_test_time", Some(time)),
+            ("sender", Some(sender)),
+        ]));
+    }
+    client.ask(request(&[
+        ("sasl_username", Some("anna")),
+        ("sender", Some("anna@r.example")),
+        ("recipient", Some("bert@s.example")),
+    ]));
+    assert!(server.stop(Signal::SIGTERM).success());
+    let who = "client_name=mail.example.com, client_address=192.0.2.1";
+    let tail =
+        format!("identity=example.com, folded=yes, {who}, sender={sender}, recipient=b@r.example");
+    let lines: Vec<&String> = server
+        .log
+        .iter()
+        .filter(|line| line.contains("action=") || line.contains("whitelisted"))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            &format!("action=greylist, reason=new, {tail}"),
+            &format!("action=pass, reason=triplet found, delay=300, {tail}"),
+            &"whitelisted: mail.example.com[192.0.2.1]".to_owned(),
+            &"whitelisted: example.com for senders of s.example".to_owned(),
+            &format!(
+                "action=pass, reason=authenticated, {who}, sender=anna@r.example, recipient=bert@s.example"
+            ),
+        ]
+    );
 }

@@ -52,6 +52,9 @@ fn client_lines() {
         "[2001:db8::1]",
         "::/0",
         "::ffff:192.0.2.1",
+        "pool example.com",
+        "POOL\t Mail.Example.com  # comment",
+        "pool pool.example",
     ] {
         assert_eq!(said_of_client(line), None, "{line}");
     }
@@ -92,6 +95,30 @@ fn client_lines() {
         ("/a{1000000}/", Invalid, ""),
         ("/(?=x)/", Invalid, ""),
         ("a\u{1}b", Invalid, ""),
+        ("pool", Doubtful, "pool example.com for a pool"),
+        ("pool co.uk", Doubtful, ""),
+        ("pool com", Invalid, ""),
+        ("pool unknown", Invalid, ""),
+        ("pool 192", Invalid, ""),
+        ("pool .example.com", Invalid, "pool example.com"),
+        ("pool *.example.com", Invalid, "pool example.com"),
+        ("pool example.com.", Invalid, "pool example.com"),
+        ("pool mail.example.com:25", Invalid, "pool mail.example.com"),
+        ("pool example.com OK", Invalid, "pool example.com"),
+        ("pool example.com example.net", Invalid, ""),
+        ("pool example.com,example.net", Invalid, ""),
+        ("pool !example.com", Invalid, ""),
+        ("pool a..b", Invalid, ""),
+        ("pool user@example.com", Invalid, ""),
+        ("pool b\u{fc}cher.example", Invalid, ""),
+        ("pool 192.0.2.0/24", Invalid, ""),
+        ("pool 192.168.", Invalid, ""),
+        ("pool 192.0.2.1", Invalid, ""),
+        ("pool 2001:db8::/32", Invalid, ""),
+        ("pool ::ffff:192.0.2.1", Invalid, ""),
+        (r"pool /\.example\.com$/", Invalid, ""),
+        ("pool \u{1}.example", Invalid, ""),
+        ("pools example.com", Invalid, ""),
     ] {
         assert_eq!(said_of_client(line), with(fault, instead), "{line}");
     }
@@ -188,6 +215,57 @@ fn a_match_says_where_it_stands() {
         Some((1, 2))
     );
     assert_eq!(place(clients.find_name(b"mx.example.net")), None);
+}
+
+#[test]
+fn pools() {
+    let files = [
+        &b"a.net\npool Example.com\n"[..],
+        b"pool eu.example.com\npool mail.example.org\npool .example.net\n",
+    ];
+    let (clients, findings) = Clients::read(files);
+    assert_eq!((clients.len(), findings.len()), (4, 1));
+    let found = |name: &str| {
+        let pool = clients.find_pool(name.as_bytes())?;
+        let name = String::from_utf8(pool.name.as_bytes().to_vec()).unwrap();
+        Some((name, pool.origin.file, pool.origin.line))
+    };
+    let pool = |name: &str, file, line| Some((name.to_owned(), file, line));
+    assert_eq!(found("example.com"), pool("example.com", 0, 2));
+    assert_eq!(found("a.EXAMPLE.com."), pool("EXAMPLE.com", 0, 2));
+    // All whom the shorter name covers are one client.
+    assert_eq!(found("a.eu.example.com"), pool("example.com", 0, 2));
+    assert_eq!(found("a.mail.example.org"), pool("mail.example.org", 1, 2));
+    for name in [
+        "badexample.com",
+        "example.org",
+        "a.net",
+        "a.example.net",
+        "com",
+        "unknown",
+        "",
+    ] {
+        assert_eq!(found(name), None, "{name}");
+    }
+    // A pool exempts nobody.
+    assert_eq!(clients.find_name(b"a.example.com"), None);
+    assert!(clients.find_name(b"b.a.net").is_some());
+    for line in [
+        "com",
+        "192.168.",
+        "192.0.2.0/255.255.255.0",
+        "2001:db8::/32",
+        "/re/i",
+    ] {
+        let line = format!("pool {line}");
+        let why = &Clients::read([line.as_bytes()]).1[0].remark.why;
+        assert!(
+            why.starts_with("a pool has a name of two labels"),
+            "{line}: {why}"
+        );
+    }
+    // Not in the list of recipients.
+    assert!(said_of_recipient("pool example.com").is_some());
 }
 
 /// Few letters, so that things are often alike.
@@ -396,6 +474,29 @@ fn check() {
         let (code, printed) = check(&[word]);
         assert!(code == 0 && printed.contains(said), "{word}: {printed}");
     }
+    let pools = scratch.path("pools");
+    std::fs::write(
+        &pools,
+        "mx.example.com\npool Example.com\npool .example.net\n",
+    )
+    .expect("a list");
+    let pools = format!("--whitelist-clients={pools}");
+    let covers = "line 2: `pool Example.com` covers it: all clients of that pool are one, but greylisted like any other";
+    let (_, printed) = checked(&[&pools, "--client-name=a.example.com"]);
+    assert!(
+        printed.contains(covers) && printed.contains("a.example.com: no line matches"),
+        "{printed}"
+    );
+    let (_, printed) = checked(&[&pools, "--client-name=mx.example.com"]);
+    assert!(
+        printed.contains(covers) && printed.contains("matched by"),
+        "{printed}"
+    );
+    let (code, printed) = checked(&[&pools, "--client-name=mx.example.net"]);
+    assert!(!printed.contains("covers it:"), "{printed}");
+    assert_eq!(code, 1);
+    let instead = "`pool .example.net` would match if it were written pool example.net";
+    assert!(printed.contains(instead), "{printed}");
     let dead = scratch.path("dead");
     std::fs::write(&dead, ".example.com\nexample.net\n").expect("a list");
     let dead = format!("--whitelist-clients={dead}");

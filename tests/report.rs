@@ -69,7 +69,7 @@ fn greylet_on_openwrt() {
   mail.example.com[192.0.2.1]  <a@s.example> -> <bert@r.example>  1 try, 2026-11-23 08:12:10
 
 198.51.100.0/24
-  mail.shop.example[198.51.100.20]  <order-1701@shop.example> -> <anna@r.example>  1 try, 2026-11-23 08:40:00, passed elsewhere
+  web3.hoster.example[198.51.100.20]  <order-1701@shop.example> -> <anna@r.example>  1 try, 2026-11-23 08:40:00, passed elsewhere
 
 203.0.113.0/24
   unknown[203.0.113.77]  <promo@spam.example> -> <anna@r.example>  1 try, 2026-11-23 08:30:00
@@ -83,7 +83,7 @@ Totals
   passed at once        1  client AWL
   passed at once        1  triplet found
 
-1 mail "passed elsewhere": later the same sender and recipient passed from another network.
+1 mail "passed elsewhere": later the same sender and recipient passed from a client of another organisation and network.
 "#
     );
 }
@@ -107,6 +107,132 @@ fn postgrey_in_syslog() {
         json!({"client whitelist": 1, "recipient whitelist": 1})
     );
     assert_eq!(report["never_back_share"], json!(0.5));
+}
+
+/// Organisations, folded senders, and bounces that are judged at DATA.
+#[test]
+fn greylet_with_names() {
+    let log = case("greylet-names.log");
+    let printed = report(&["--what-if", &log], b"");
+    let (before, what_if) = printed.split_once("\nWith --greylist").expect("both parts");
+    assert_eq!(before, report(&[&log], b""));
+    assert_eq!(
+        what_if,
+        r#"=suspicious, of 13 mails deferred
+  passed at once        7  53.8 %, first tried by a mail server
+    came back           2  15.4 %, spared 8 min 15 s on average (median 8 min 15 s)
+    never back          4  30.8 %, let in, and probably spam; see below
+    waiting             1  7.7 %
+  still deferred        6  46.2 %
+
+Let in and never back, by the client's organisation, with one of the senders
+         2  spam.example  <win@spam.example>
+         1  rented.example  <offer@other.example>
+         1  shop.example  <order@shop.example>, 1 passed elsewhere
+"#
+    );
+    let json = json_report(&["--what-if", &log], b"");
+    assert_eq!(totals(&json), [13, 15, 4, 2, 7].map(Some));
+    assert_eq!(
+        json["passed_at_once"],
+        json!({"client AWL": 1, "outgoing": 1, "wrote to": 1})
+    );
+    assert_eq!(
+        lost(&json)[6],
+        "203.0.113.0/24 unknown[203.0.113.44] <> <anna@r.example> 2 Nov 23 10:00:00 Nov 23 10:01:00"
+    );
+    let organisation = |name, mails, passed_elsewhere, sender| json!({"organisation": name, "mails": mails, "passed_elsewhere": passed_elsewhere, "sender": sender});
+    assert_eq!(
+        json["what_if"],
+        json!({
+            "greylist": "suspicious",
+            "passed_at_once": 7,
+            "passed_at_once_share": 0.5385,
+            "came_back": 2,
+            "came_back_share": 0.1538,
+            "never_back": 4,
+            "never_back_share": 0.3077,
+            "waiting": 1,
+            "waiting_share": 0.0769,
+            "still_deferred": 6,
+            "still_deferred_share": 0.4615,
+            "spared_mean": 495,
+            "spared_median": 495,
+            "passed_elsewhere": 1,
+            "mail_server_passes": 0,
+            "organisations": [
+                organisation("spam.example", 2, 0, "win@spam.example"),
+                organisation("rented.example", 1, 0, "offer@other.example"),
+                organisation("shop.example", 1, 1, "order@shop.example"),
+            ],
+            "organisations_left_out": 0,
+        })
+    );
+    // Who does not ask is not told.
+    assert_eq!(json_report(&[&log], b"").get("what_if"), None);
+}
+
+/// Postfix's rejects have the names too. Without deliveries nobody knows what came back.
+#[test]
+fn what_if_with_postfix_alone() {
+    let log = fs::read_to_string(case("postfix-alone.log")).expect("the log");
+    let what_if = &json_report(&["--what-if"], log.as_bytes())["what_if"];
+    let numbers = |what_if: &Value| {
+        ["passed_at_once", "came_back", "never_back", "spared_mean"]
+            .map(|name| what_if[name].as_u64())
+    };
+    assert_eq!(numbers(what_if), [Some(2), Some(2), Some(0), Some(921)]);
+
+    let rejects: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("reject:"))
+        .collect();
+    let mut rejects = rejects.join("\n");
+    rejects.push_str("\nNov 24 20:00:00 mx postfix/smtpd[429]: connect from unknown[203.0.113.5]");
+    let what_if = &json_report(&["--what-if"], rejects.as_bytes())["what_if"];
+    assert_eq!(numbers(what_if), [Some(2), None, None, None]);
+    let printed = report(&["--what-if"], rejects.as_bytes());
+    assert!(
+        printed.contains("    not known           2  50.0 %\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("Let in and perhaps never back"),
+        "{printed}"
+    );
+}
+
+/// The default list has iCloud's servers as a pool: their names do not say that they send mail.
+#[test]
+fn pools_of_the_default_list() {
+    let new = NEW.replace("mail.example.com", "qs51p00im-qukt01072501.me.com");
+    let found = FOUND.replace("mail.example.com", "mr85p00im-ztdg06021701.me.com");
+    let found = found.replace("192.0.2.1", "198.51.100.1");
+    let json = json_report(&["--what-if"], format!("{new}\n{found}\n").as_bytes());
+    assert_eq!(totals(&json), [1, 1, 1, 0, 0].map(Some));
+    assert_eq!(json["what_if"]["came_back"], 1);
+}
+
+#[test]
+fn what_if_there_is_nothing() {
+    let printed = report(&["--what-if"], b"");
+    assert!(!printed.contains("suspicious"), "{printed}");
+    let line =
+        "action=pass, reason=client AWL, client_name=x, client_address=192.0.2.1, recipient=b";
+    let printed = report(&["--what-if"], line.as_bytes());
+    assert!(
+        printed.ends_with(
+            r#"
+With --greylist=suspicious, of 0 mails deferred
+  passed at once        0  first tried by a mail server
+    came back           0
+    never back          0
+    waiting             0
+  still deferred        0
+"#
+        ),
+        "{printed}"
+    );
 }
 
 /// Summer time ends between a first try and its retry.
@@ -224,6 +350,40 @@ fn what_serve_logs() {
     assert_eq!(json["delay_mean"], 642);
     assert_eq!(json["passed_at_once"], json!({"triplet found": 1}));
     assert!(report(&[], log.as_bytes()).contains("The lines have no times"));
+}
+
+/// What it logs when it lets mail servers pass.
+#[test]
+fn what_serve_logs_of_suspicious_clients() {
+    let mut server = Server::start(&["--greylist=suspicious", "--null-sender=data"]);
+    let mut client = server.connect();
+    let unnamed = ("client_name", Some("unknown"));
+    let bounce = ("sender", Some(""));
+    let data = ("protocol_state", Some("DATA"));
+    for question in [
+        &[][..],
+        &[("recipient", Some("c@r.example"))],
+        &[unnamed],
+        &[unnamed, bounce],
+        &[unnamed, bounce, data],
+    ] {
+        client.ask(request(question));
+    }
+    drop(client);
+    server.stop(Signal::SIGTERM);
+    let log = server.log.join("\n");
+    let json = json_report(&["--what-if"], log.as_bytes());
+    assert_eq!(totals(&json), [2, 2, 0, 0, 2].map(Some), "{log}");
+    assert_eq!(json["passed_at_once"], json!({"mail server": 2}), "{log}");
+    let what_if = &json["what_if"];
+    assert_eq!(what_if["passed_at_once"], 0);
+    assert_eq!(what_if["still_deferred"], 2);
+    assert_eq!(what_if["mail_server_passes"], 2);
+    let printed = report(&["--what-if"], log.as_bytes());
+    assert!(
+        printed.contains("a mail server's name let mail pass 2 times."),
+        "{printed}"
+    );
 }
 
 const NEW: &str = "action=greylist, reason=new, client_name=mail.example.com, client_address=192.0.2.1, sender=a@s.example, recipient=b@r.example";

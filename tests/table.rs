@@ -19,7 +19,7 @@ enum Step {
 /// Entries by class, the most recently used first.
 struct Model {
     capacity: usize,
-    classes: [Vec<(Fingerprint, Entry)>; 4],
+    classes: [Vec<(Fingerprint, Entry)>; 5],
 }
 
 impl Model {
@@ -39,18 +39,24 @@ impl Model {
         self.classes[entry.class as usize].insert(0, (fingerprint, entry));
     }
 
-    /// Of N entries plain may keep N/16, named 3N/16, known N/4 and proven N/2, and plain what rounding leaves.
+    /// Of N entries named may keep 3N/16, known N/4, wrote-to N/16 and proven 7N/16, and plain what they leave.
     fn floor(&self, class: Class) -> usize {
         let n = self.capacity;
         match class {
-            Class::Plain => n - self.floor(Class::Named) - n / 4 - n / 2,
+            Class::Plain => n - 3 * n / 16 - n / 4 - n / 16 - 7 * n / 16,
             Class::Named => 3 * n / 16,
             Class::Known => n / 4,
-            Class::Proven => n / 2,
+            Class::WroteTo => n / 16,
+            Class::Proven => 7 * n / 16,
         }
     }
 
     fn evict_for(&mut self, newcomer: Class) -> Option<Entry> {
+        let wrote_to = self.classes[Class::WroteTo as usize].len();
+        if newcomer == Class::WroteTo && wrote_to >= self.floor(Class::WroteTo) {
+            let oldest = self.classes[Class::WroteTo as usize].pop();
+            return oldest.map(|(_, entry)| entry);
+        }
         if self.classes.iter().map(Vec::len).sum::<usize>() < self.capacity {
             return None;
         }

@@ -76,21 +76,38 @@ impl Report {
 
     fn add_client_name(&mut self, clients: &Loaded<Clients>, name: &str) {
         let of = format!("client name {name}");
-        if let Some(origin) = clients.list.find_name(name.as_bytes()) {
-            return self.add_match(clients, &of, origin);
+        let found = clients.list.find_name(name.as_bytes());
+        match found {
+            Some(origin) => self.add_match(clients, &of, origin),
+            None => self.line(&format!("{of}: no line matches")),
         }
-        self.line(&format!("{of}: no line matches"));
+        self.add_pool(clients, name);
+        if found.is_some() {
+            return;
+        }
         if !is_verified_name(name.as_bytes()) {
             self.line("  Postfix gives a name only if reverse and forward DNS of the client agree; list its address instead");
         }
         self.add_if_written_otherwise(clients, |text| {
-            Clients::read([text]).0.find_name(name.as_bytes()).is_some()
+            let (clients, name) = (Clients::read([text]).0, name.as_bytes());
+            clients.find_name(name).is_some() || clients.find_pool(name).is_some()
         });
         self.add_ends(
             clients,
             name,
             "a name matches from its beginning, or from a dot on",
         );
+    }
+
+    /// That a pool covers the name says who the client is, and lets no mail pass.
+    fn add_pool(&mut self, clients: &Loaded<Clients>, name: &str) {
+        let Some(pool) = clients.list.find_pool(name.as_bytes()) else {
+            return;
+        };
+        let (place, content) = (clients.place(pool.origin), clients.content(pool.origin));
+        self.line(&format!(
+            "  {place}: `{content}` covers it: all clients of that pool are one, but greylisted like any other"
+        ));
     }
 
     fn add_client_address(&mut self, clients: &Loaded<Clients>, address: IpAddr) {

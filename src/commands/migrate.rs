@@ -75,6 +75,9 @@ impl Migration {
         if !self.has("--greylist-text") {
             self.note("the text that deferred clients see names RFC 6647, not Postgrey's site; --greylist-text changes it");
         }
+        if !self.has("--lookup-by-subnet") && !self.has("--lookup-by-host") {
+            self.note("Postgrey knows a client by its network; greylet by the organisation of its verified name where there is one, and mail without a sender waits at DATA if smtpd_data_restrictions has the service; --lookup-by-subnet is Postgrey's way in both");
+        }
         if self.has("--dbdir") {
             self.note("--dbdir: greylet does not read Postgrey's database; who was known there waits once more");
         }

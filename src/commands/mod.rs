@@ -1,10 +1,12 @@
 //! The commands: from checked words to what they do.
 
 pub mod check;
+pub mod explain;
 pub mod migrate;
 pub mod query;
 pub mod report;
 pub mod serve;
+pub mod server;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -36,6 +38,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
             log_to_stderr();
             query::run(&options)
         }
+        Parsed::Run(Command::Explain(options)) => explain::run(&options),
         Parsed::Run(Command::Report(options)) => {
             log_to_stderr();
             report::run(&options)

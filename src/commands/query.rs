@@ -1,26 +1,12 @@
 //! `greylet query`: asks a policy server what Postfix would ask it.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, BufRead};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::cli::Query;
 use crate::commands::print;
-use crate::engine::text::Printable;
+use crate::commands::server::{Connection, SERVER_DEFAULT};
 use crate::error::Error;
-
-const SERVER_DEFAULT: &str = "127.0.0.1:10023";
-
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Longest answer that is read.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// What an action means for the mail; the worst of several is the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +35,7 @@ pub fn run(options: &Query) -> Result<ExitCode, Error> {
     let server = options.server.as_deref().unwrap_or(SERVER_DEFAULT);
     if !options.stdin {
         let request = request(options)?;
-        return Ok(Connection::to(server)?.ask(&request)?.exit_code());
+        return Ok(ask(&mut Connection::to(server)?, &request)?.exit_code());
     }
     let mut connection = None;
     let mut worst = Outcome::Passed;
@@ -60,12 +46,27 @@ pub fn run(options: &Query) -> Result<ExitCode, Error> {
             Some(connection) => connection,
             None => connection.insert(Connection::to(server)?),
         };
-        worst = worst.max(connection.ask(&request)?);
+        worst = worst.max(ask(connection, &request)?);
     }
     match connection {
         Some(_) => Ok(worst.exit_code()),
         None => Err(Error::failure("there is no request on standard input")),
     }
+}
+
+/// Asks, and prints the action.
+fn ask(server: &mut Connection, request: &[u8]) -> Result<Outcome, Error> {
+    let lines = server.ask(request)?;
+    let mut actions = lines.iter().filter_map(|line| line.strip_prefix("action="));
+    let action = actions
+        .next()
+        .ok_or_else(|| server.failure("it has no action"))?;
+    if lines.len() > 1 {
+        let ignored_lines = lines.len() - 1;
+        log::warn!("Postfix would ignore {ignored_lines} lines of the answer");
+    }
+    print(&format!("{action}\n"))?;
+    Ok(outcome(action))
 }
 
 /// The request that Postfix would send, with the attributes in its order.
@@ -176,141 +177,6 @@ impl<R: BufRead> Iterator for Requests<R> {
                 (false, _) => {}
             }
         }
-    }
-}
-
-struct Connection {
-    server: String,
-    answers: BufReader<Stream>,
-}
-
-/// Either kind of socket, of which every use must be done by a deadline.
-struct Stream {
-    socket: OwnedFd,
-    deadline: Instant,
-}
-
-impl Stream {
-    /// Waits until it can be used.
-    fn wait_for(&self, readiness: PollFlags) -> io::Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(self.socket.as_fd(), readiness)], timeout)? {
-            0 => Err(io::ErrorKind::TimedOut.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wait_for(PollFlags::POLLIN)?;
-        Ok(nix::unistd::read(&self.socket, buffer)?)
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wait_for(PollFlags::POLLOUT)?;
-        Ok(nix::unistd::write(&self.socket, bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Connection {
-    fn to(server: &str) -> Result<Connection, Error> {
-        let connected = match server.strip_prefix("unix:") {
-            Some(path) => Connection::to_unix(path),
-            None => Connection::to_inet(server),
-        };
-        let socket = connected.map_err(|error| {
-            let advice = match error.kind() {
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                    "; is the server running? Name another with --server"
-                }
-                io::ErrorKind::InvalidInput => "; write HOST:PORT or unix:PATH",
-                _ => "",
-            };
-            Error::failure(format!("cannot connect to {server}: {error}{advice}"))
-        })?;
-        let deadline = Instant::now();
-        Ok(Connection {
-            server: server.to_owned(),
-            answers: BufReader::new(Stream { socket, deadline }),
-        })
-    }
-
-    fn to_inet(server: &str) -> io::Result<OwnedFd> {
-        let mut outcome = Err(io::Error::from(io::ErrorKind::InvalidInput));
-        for address in server.to_socket_addrs()? {
-            outcome = TcpStream::connect_timeout(&address, TIMEOUT);
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        let stream = outcome?;
-        stream.set_nonblocking(true)?;
-        Ok(stream.into())
-    }
-
-    /// A server that does not take connections fast enough is an error at once (EAGAIN).
-    fn to_unix(path: &str) -> io::Result<OwnedFd> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-        Ok(socket)
-    }
-
-    /// Sends a request and prints the action that it is answered with.
-    fn ask(&mut self, request: &[u8]) -> Result<Outcome, Error> {
-        let stream = self.answers.get_mut();
-        stream.deadline = Instant::now() + TIMEOUT;
-        let answered = stream.write_all(request).and_then(|()| self.read_action());
-        let action = answered.map_err(|error| {
-            let why = match error.kind() {
-                io::ErrorKind::TimedOut => {
-                    format!("it was not whole after {} seconds", TIMEOUT.as_secs())
-                }
-                _ => error.to_string(),
-            };
-            Error::failure(format!("no answer from {}: {why}", self.server))
-        })?;
-        let bytes = action.as_bytes();
-        let bytes_max = bytes.len();
-        print(&format!("{}\n", Printable { bytes, bytes_max }))?;
-        Ok(outcome(&action))
-    }
-
-    /// Reads one answer: lines up to a blank one, of which the first `action=` counts.
-    fn read_action(&mut self) -> io::Result<String> {
-        let mut answer = Read::take(&mut self.answers, ANSWER_BYTES_MAX);
-        let (mut action, mut ignored_lines) = (None, 0);
-        loop {
-            let mut line = Vec::new();
-            if answer.read_until(b'\n', &mut line)? == 0 {
-                let why = match answer.limit() {
-                    0 => "it is longer than 1 MiB",
-                    _ => "the connection was closed",
-                };
-                return Err(io::Error::other(why));
-            }
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end_matches(['\r', '\n']);
-            if line.is_empty() {
-                break;
-            }
-            match line.strip_prefix("action=") {
-                Some(text) if action.is_none() => action = Some(text.to_owned()),
-                _ => ignored_lines += 1,
-            }
-        }
-        if ignored_lines > 0 {
-            log::warn!("Postfix would ignore {ignored_lines} lines of the answer");
-        }
-        action.ok_or_else(|| io::Error::other("it has no action"))
     }
 }
 

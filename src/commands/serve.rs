@@ -10,14 +10,15 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
 
 use crate::cli::Serve;
 use crate::daemon::{Endpoint, Facility, RunAs, Settings};
-use crate::engine::Policy;
 use crate::engine::greylist::Rules;
-use crate::engine::identity::Lookup;
+use crate::engine::identity::{Lookup, Prefixes};
 use crate::engine::limits::{
     ACTION_BYTES_MAX, ENTRIES_DEFAULT, ENTRIES_MAX, ENTRIES_MIN, TEXT_BYTES_MAX,
 };
+use crate::engine::null_sender::NullSender;
 use crate::engine::reply::Texts;
 use crate::engine::time::Seconds;
+use crate::engine::{Greylist, Policy};
 use crate::error::Error;
 use crate::lists::Sources;
 
@@ -78,6 +79,8 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
         .unwrap_or(ENTRIES_DEFAULT),
         policy: Policy {
             lookup: lookup(&options)?,
+            greylist: greylist(&options)?,
+            null_sender: null_sender(&options)?,
             rules: rules(&options)?,
         },
         texts,
@@ -265,18 +268,45 @@ fn listen_queue(size: Option<&str>) -> Result<Backlog, Error> {
 }
 
 fn lookup(options: &Serve) -> Result<Lookup, Error> {
-    let ipv4_prefix_bits = prefix_bits("--ipv4cidr", options.ipv4cidr.as_deref(), 32)?;
-    let ipv6_prefix_bits = prefix_bits("--ipv6cidr", options.ipv6cidr.as_deref(), 128)?;
-    let subnet = Lookup::Subnet {
-        ipv4_prefix_bits: ipv4_prefix_bits.unwrap_or(24),
-        ipv6_prefix_bits: ipv6_prefix_bits.unwrap_or(64),
+    let default = Prefixes::default();
+    let prefixes = Prefixes {
+        ipv4_bits: prefix_bits("--ipv4cidr", options.ipv4cidr.as_deref(), 32)?
+            .unwrap_or(default.ipv4_bits),
+        ipv6_bits: prefix_bits("--ipv6cidr", options.ipv6cidr.as_deref(), 128)?
+            .unwrap_or(default.ipv6_bits),
     };
     // As in Postgrey, --lookup-by-host wins.
     Ok(if options.lookup_by_host {
         Lookup::Host
+    } else if options.lookup_by_subnet {
+        Lookup::Subnet(prefixes)
     } else {
-        subnet
+        Lookup::Name(prefixes)
     })
+}
+
+fn greylist(options: &Serve) -> Result<Greylist, Error> {
+    match options.greylist.as_deref() {
+        None | Some("all") => Ok(Greylist::All),
+        Some("suspicious") => Ok(Greylist::Suspicious),
+        Some(other) => Err(Error::usage(format!(
+            "--greylist={other}: write all or suspicious"
+        ))),
+    }
+}
+
+fn null_sender(options: &Serve) -> Result<NullSender, Error> {
+    let is_by_name = lookup(options)?.is_by_name();
+    match options.null_sender.as_deref() {
+        None if is_by_name => Ok(NullSender::Auto),
+        None | Some("rcpt") => Ok(NullSender::Rcpt),
+        Some("auto") => Ok(NullSender::Auto),
+        Some("data") => Ok(NullSender::Data),
+        Some("pass") => Ok(NullSender::Pass),
+        Some(other) => Err(Error::usage(format!(
+            "--null-sender={other}: write auto, data, rcpt or pass"
+        ))),
+    }
 }
 
 fn prefix_bits(name: &str, value: Option<&str>, longest: u32) -> Result<Option<u8>, Error> {
@@ -521,10 +551,10 @@ mod tests {
             }
         );
         let lookup = |words: &[&str]| settled(words).unwrap().policy.lookup;
-        let prefixes = Lookup::Subnet {
-            ipv4_prefix_bits: 16,
-            ipv6_prefix_bits: 48,
-        };
+        let prefixes = Lookup::Subnet(Prefixes {
+            ipv4_bits: 16,
+            ipv6_bits: 48,
+        });
         assert_eq!(
             lookup(&["--ipv4cidr=16", "--ipv6cidr=48", "--lookup-by-subnet"]),
             prefixes

@@ -16,6 +16,8 @@ pub(super) enum Complaint {
     TableTooSmall,
     /// No room for another connection.
     ConnectionLimit,
+    /// Mail that is judged at DATA, of which Postfix does not ask.
+    DataMissing,
     /// A connection that could not be accepted.
     Accept,
 }
@@ -28,6 +30,7 @@ impl Complaint {
         match self {
             Complaint::Malformed | Complaint::Unjudged => (10, Seconds::new(60)),
             Complaint::TableTooSmall => (1, Seconds::HOUR),
+            Complaint::DataMissing => (1, Seconds::DAY),
             Complaint::ConnectionLimit | Complaint::Accept => (1, Seconds::new(60)),
         }
     }

@@ -22,8 +22,10 @@ use crate::daemon::Shared;
 use crate::daemon::admission::Admitted;
 use crate::daemon::clock::header_date;
 use crate::daemon::complaints::Complaint;
+use crate::daemon::explain::{EXPLAIN, EXPLANATION_BYTES_MAX, Explained};
 use crate::engine::limits::REPLY_BYTES_MAX;
 use crate::engine::log_line::{ActionLine, Client, Logged};
+use crate::engine::organisation;
 use crate::engine::request::{Malformed, Request, RequestParser};
 use crate::engine::time::Timestamp;
 use crate::engine::verdict::{Reason, Verdict};
@@ -38,6 +40,7 @@ const OUTPUT_BYTES: usize = 4_096;
 const HANG_UP_READS_MAX: u32 = 256;
 
 const _: () = assert!(OUTPUT_BYTES >= 2 * REPLY_BYTES_MAX);
+const _: () = assert!(OUTPUT_BYTES >= EXPLANATION_BYTES_MAX);
 
 /// Bytes from and to a client, while something is done with them.
 struct Buffers {
@@ -158,7 +161,13 @@ pub(super) async fn serve(
     stream: Async<OwnedFd>,
     peer: Option<SocketAddr>,
 ) {
-    let Err(end) = answer_requests(shared, &admitted, &stream).await;
+    let connection = Connection {
+        shared,
+        admitted,
+        stream,
+        is_local: peer.is_none_or(|address| address.ip().to_canonical().is_loopback()),
+    };
+    let Err(end) = answer_requests(&connection).await;
     match end {
         End::Closed => {}
         End::Broken(error) => log::trace!("connection lost: {error}"),
@@ -185,11 +194,17 @@ impl fmt::Display for Peer {
     }
 }
 
-async fn answer_requests(
-    shared: &Shared<'_>,
-    admitted: &Admitted<'_>,
-    stream: &Async<OwnedFd>,
-) -> Result<Infallible, End> {
+/// A connection that is served.
+struct Connection<'a, 'e> {
+    shared: &'a Shared<'e>,
+    admitted: Admitted<'a>,
+    stream: Async<OwnedFd>,
+    /// Whether its other end is on this machine.
+    is_local: bool,
+}
+
+async fn answer_requests(connection: &Connection<'_, '_>) -> Result<Infallible, End> {
+    let Connection { shared, stream, .. } = connection;
     // There while a request is in progress.
     let mut parser: Option<Taken<'_, RequestParser>> = None;
     loop {
@@ -206,49 +221,61 @@ async fn answer_requests(
             .get_or_insert_with(|| shared.stocks.parsers.take())
             .get();
         let input = &input[..read_bytes];
-        answer_input(shared, admitted, stream, in_progress, input, output).await?;
+        connection.answer_input(in_progress, input, output).await?;
         if in_progress.is_at_start() {
             parser = None;
         }
     }
 }
 
-/// Answers every request that ends in the input.
-async fn answer_input(
-    shared: &Shared<'_>,
-    admitted: &Admitted<'_>,
-    stream: &Async<OwnedFd>,
-    parser: &mut RequestParser,
-    mut input: &[u8],
-    output: &mut Vec<u8, OUTPUT_BYTES>,
-) -> Result<(), End> {
-    let mut outcome = Ok(());
-    while !input.is_empty() {
-        match parser.feed(input) {
-            Ok(fed) if fed.complete => input = &input[fed.consumed_bytes..],
-            Ok(_) => break,
-            // What was asked before is answered all the same.
-            Err(malformed) => {
-                outcome = Err(End::Malformed(malformed));
-                break;
+impl Connection<'_, '_> {
+    /// Answers every request that ends in the input.
+    async fn answer_input(
+        &self,
+        parser: &mut RequestParser,
+        mut input: &[u8],
+        output: &mut Vec<u8, OUTPUT_BYTES>,
+    ) -> Result<(), End> {
+        let mut outcome = Ok(());
+        while !input.is_empty() {
+            match parser.feed(input) {
+                Ok(fed) if fed.complete => input = &input[fed.consumed_bytes..],
+                Ok(_) => break,
+                // What was asked before is answered all the same.
+                Err(malformed) => {
+                    outcome = Err(End::Malformed(malformed));
+                    break;
+                }
+            }
+            let now = self.shared.clock.now();
+            let request = parser.request();
+            if self.is_local && request.request == Some(EXPLAIN) {
+                self.make_room(EXPLANATION_BYTES_MAX, output).await?;
+                explain(self.shared, &request, now, output);
+            } else {
+                self.make_room(REPLY_BYTES_MAX, output).await?;
+                answer(self.shared, &request, now, output);
+            }
+            self.admitted.answered(now);
+            parser.clear();
+            if self.shared.one_answer {
+                write(&self.stream, output).await?;
+                hang_up(&self.stream);
+                return Err(End::Closed);
             }
         }
-        let now = shared.clock.now();
-        answer(shared, &parser.request(), now, output);
-        admitted.answered(now);
-        parser.clear();
-        if shared.one_answer {
-            write(stream, output).await?;
-            hang_up(stream);
-            return Err(End::Closed);
-        }
-        if output.capacity() - output.len() < REPLY_BYTES_MAX {
-            write(stream, output).await?;
+        write(&self.stream, output).await?;
+        outcome
+    }
+
+    /// Writes what is there if there is not room for so many bytes more.
+    async fn make_room(&self, bytes: usize, output: &mut Vec<u8, OUTPUT_BYTES>) -> io::Result<()> {
+        if output.capacity() - output.len() < bytes {
+            write(&self.stream, output).await?;
             output.clear();
         }
+        Ok(())
     }
-    write(stream, output).await?;
-    outcome
 }
 
 /// Decides on a request, appends the reply, and says in the log what was decided.
@@ -267,7 +294,26 @@ fn answer(
     log_verdict(shared, request, &verdict, now);
 }
 
-fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict, now: Timestamp) {
+/// Appends what would be decided on a request, and why.
+fn explain(
+    shared: &Shared<'_>,
+    request: &Request<'_>,
+    now: Timestamp,
+    output: &mut Vec<u8, OUTPUT_BYTES>,
+) {
+    let now = shared.test_time(request).unwrap_or(now);
+    let engine = shared.engine.borrow();
+    let explained = Explained {
+        explanation: &engine.explain(request, now),
+        request,
+        policy: engine.policy(),
+        lists: &shared.list_names.borrow(),
+        now,
+    };
+    explained.append_to(output);
+}
+
+fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict<'_>, now: Timestamp) {
     let line = ActionLine { verdict, request };
     match verdict.reason {
         Reason::UnknownRequest | Reason::Missing(_) | Reason::UnparsableAddress => {
@@ -277,8 +323,29 @@ fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict, no
         _ if verdict.repeated => log::trace!("{line}"),
         _ => log::debug!("{line}"),
     }
-    if verdict.auto_whitelisted {
+    if verdict.auto_whitelisted.client {
         log::info!("whitelisted: {}", Client(request));
+    }
+    let senders = organisation::of_sender(request.sender.unwrap_or_default());
+    if let (true, Some(organisation), Some(senders)) = (
+        verdict.auto_whitelisted.sender_domain,
+        verdict.identity,
+        senders,
+    ) {
+        log::info!(
+            "whitelisted: {} for senders of {}",
+            Logged(organisation.as_bytes()),
+            Logged(senders.as_bytes())
+        );
+    }
+    if verdict.is_data_missing {
+        shared.complaints.complain(
+            Complaint::DataMissing,
+            now,
+            format_args!(
+                "mail without a sender is judged at DATA, but Postfix does not ask about DATA: put the check_policy_service line into smtpd_data_restrictions too, or say --null-sender=rcpt"
+            ),
+        );
     }
     if verdict.evicted_young {
         shared.complaints.complain(

@@ -5,6 +5,7 @@ mod background;
 mod clock;
 mod complaints;
 mod connection;
+mod explain;
 mod listener;
 mod log;
 mod pidfile;
@@ -44,6 +45,7 @@ use crate::daemon::complaints::{Complaint, Complaints};
 use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
 use crate::daemon::pidfile::Pidfile;
+use crate::daemon::reload::ListNames;
 use crate::daemon::signals::Signals;
 use crate::engine::limits::ENTRIES_MAX;
 use crate::engine::reply::Texts;
@@ -113,6 +115,7 @@ pub struct Settings {
 /// What all connections share. There is one thread, so nothing is locked.
 struct Shared<'a> {
     engine: RefCell<Engine<'a>>,
+    list_names: RefCell<ListNames>,
     texts: Texts,
     clock: Clock,
     trust_test_time: bool,
@@ -196,12 +199,14 @@ fn serve_until_signal(
         env!("CARGO_PKG_VERSION"),
         settings.entries_max
     );
-    reload::load_lists(&settings.lists, &mut engine, false);
+    let mut list_names = ListNames::default();
+    reload::load_lists(&settings.lists, &mut engine, &mut list_names, false);
     for listener in &listeners {
         ::log::info!("listening on {}", listener.endpoint());
     }
     let shared = Shared {
         engine: RefCell::new(engine),
+        list_names: RefCell::new(list_names),
         texts: settings.texts,
         clock: Clock::start(),
         trust_test_time: settings.trust_test_time,
@@ -350,7 +355,9 @@ fn take_signal(signal: Signal, lists: &Sources, shared: &Shared<'_>) {
     match signal {
         Signal::SIGHUP => {
             ::log::info!("HUP received: reloading whitelists...");
-            reload::load_lists(lists, &mut shared.engine.borrow_mut(), true);
+            let (mut engine, mut names) =
+                (shared.engine.borrow_mut(), shared.list_names.borrow_mut());
+            reload::load_lists(lists, &mut engine, &mut names, true);
         }
         _ => log_counts(shared),
     }

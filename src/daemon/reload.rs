@@ -1,20 +1,33 @@
 //! Lists into the engine: at the start, and again at SIGHUP.
 
 use crate::engine::Engine;
-use crate::lists::{Loaded, Sources};
+use crate::lists::{Loaded, Sources, Text};
 
 /// Lines that are complained of at a time; `greylet check` shows all.
 const COMPLAINTS_MAX: usize = 20;
 
+/// The files that lists were made of, in the order in which the engine counts them.
+#[derive(Default)]
+pub(super) struct ListNames {
+    pub(super) clients: Vec<String>,
+    pub(super) recipients: Vec<String>,
+}
+
 /// Reads all lists. At the start a list is made of the files that can be read; later one with a file that cannot keeps its
 /// last good content, so that nobody is greylisted because of a slip.
-pub(super) fn load_lists(sources: &Sources, engine: &mut Engine<'_>, is_reload: bool) {
+pub(super) fn load_lists(
+    sources: &Sources,
+    engine: &mut Engine<'_>,
+    list_names: &mut ListNames,
+    is_reload: bool,
+) {
     let access = engine.access_mut();
     let clients = sources.load_clients();
     let rules = clients.list.len();
     complain(&clients, "clients", is_reload);
     if is_in_force(&clients, is_reload) {
         access.clients = clients.list;
+        list_names.clients = all_names(&clients.texts);
         log::info!(
             "list of clients: {rules} rules from {}",
             names(&clients.texts)
@@ -25,6 +38,7 @@ pub(super) fn load_lists(sources: &Sources, engine: &mut Engine<'_>, is_reload: 
     complain(&recipients, "recipients", is_reload);
     if is_in_force(&recipients, is_reload) {
         access.recipients = recipients.list;
+        list_names.recipients = all_names(&recipients.texts);
         log::info!(
             "list of recipients: {rules} rules from {}",
             names(&recipients.texts)
@@ -56,7 +70,11 @@ fn complain<L>(loaded: &Loaded<L>, whose: &str, is_reload: bool) {
     }
 }
 
-fn names(texts: &[crate::lists::Text]) -> String {
+fn all_names(texts: &[Text]) -> Vec<String> {
+    texts.iter().map(|text| text.name.clone()).collect()
+}
+
+fn names(texts: &[Text]) -> String {
     let names: Vec<&str> = texts
         .iter()
         .map(|text| &text.name[..])

@@ -5,10 +5,12 @@
 //! until it has not been seen for `max_age`. A client address that has had enough first passes, at most one counted an hour, is
 //! auto-whitelisted. Expiry happens here, when an entry is asked for, and never in a sweep.
 
-use crate::engine::limits::{AUTO_WHITELIST_INTERVAL, PROVEN_AFTER};
+use crate::engine::limits::{
+    AUTO_WHITELIST_INTERVAL, AUTO_WHITELIST_SENDER_DOMAINS, EVICTED_YOUNG, PROVEN_AFTER,
+};
 use crate::engine::table::{Class, Entry, Table};
 use crate::engine::time::{Seconds, Timestamp};
-use crate::engine::triplet::Fingerprint;
+use crate::engine::triplet::{Fingerprint, Triplet};
 
 /// The numbers in the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,9 @@ impl Default for Rules {
 /// What the rules say of a triplet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// It must wait that long.
+    /// It has not been seen, or too long ago, and must wait the whole delay.
+    New,
+    /// It is pending, and must wait that long yet.
     Wait(Seconds),
     /// It passes for the first time, after that long.
     FirstPass(Seconds),
@@ -46,142 +50,181 @@ pub enum Judgement {
     Known,
 }
 
+/// What the counting of a pass comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The count has just reached its number.
+    pub auto_whitelisted: bool,
+    /// A pending entry had to make room before its sender may have retried.
+    pub evicted_young: bool,
+}
+
 impl Rules {
+    /// First passes that auto-whitelist an organisation's mail for one domain of senders; 0 for never.
+    pub fn auto_whitelist_sender_domains(&self) -> u16 {
+        self.auto_whitelist_clients
+            .min(AUTO_WHITELIST_SENDER_DOMAINS)
+    }
+
     /// Whether an entry means nothing any more.
     pub fn is_expired(&self, entry: &Entry, now: Timestamp) -> bool {
         let is_too_old = now.since(entry.last_seen) > self.max_age;
         is_too_old || entry.class.is_pending() && now.since(entry.since) > self.retry_window
     }
 
-    /// Judges a triplet and remembers that it was seen. A new one, and one that starts again, becomes pending in
-    /// `pending_class`. Also gives the entry that had to make room, if any.
-    pub fn judge(
+    /// What an entry is there for, if it means something.
+    pub fn live(
+        &self,
+        table: &Table<'_>,
+        fingerprint: Fingerprint,
+        now: Timestamp,
+    ) -> Option<Entry> {
+        let entry = *table.entry(table.find(fingerprint)?);
+        // A pending entry from the future starts again, as in Postgrey: only a test's clock goes back.
+        let is_of_the_future = entry.class.is_pending() && entry.since > now;
+        (!is_of_the_future && !self.is_expired(&entry, now)).then_some(entry)
+    }
+
+    /// Judges a triplet by the entries that it has. The better one counts: one that has passed before one that is pending,
+    /// and of two that are pending the older.
+    pub fn judge(&self, entries: [Option<Entry>; 2], now: Timestamp) -> Judgement {
+        let entries = || entries.iter().flatten();
+        if entries().any(|entry| !entry.class.is_pending()) {
+            return Judgement::Known;
+        }
+        let Some(since) = entries().map(|entry| entry.since).min() else {
+            return Judgement::New;
+        };
+        let waited = now.since(since);
+        if waited < self.delay {
+            Judgement::Wait(self.delay.less(waited))
+        } else {
+            Judgement::FirstPass(waited)
+        }
+    }
+
+    /// Remembers that a triplet was seen and judged so. A new one becomes pending in `pending_class`, under its first
+    /// fingerprint; a first pass is written under both; later ones refresh what there is. True if a pending entry had to make
+    /// room before its sender may have retried.
+    pub fn remember(
         &self,
         table: &mut Table<'_>,
-        triplet: Fingerprint,
+        triplet: Triplet,
+        judgement: Judgement,
         pending_class: Class,
         now: Timestamp,
-    ) -> (Judgement, Option<Entry>) {
-        let new = Entry {
-            since: now,
-            last_seen: now,
-            count: 0,
-            class: pending_class,
-        };
-        let Some(place) = table.find(triplet) else {
-            let evicted = table.insert(triplet, new, |entry| self.is_expired(entry, now));
-            return (Judgement::Wait(self.delay), evicted);
-        };
-        let entry = *table.entry(place);
-        // A pending entry from the future starts again, as in Postgrey: only a test's clock goes back.
-        if self.is_expired(&entry, now) || entry.class.is_pending() && entry.since > now {
-            table.update(place, new);
-            return (Judgement::Wait(self.delay), None);
+    ) -> bool {
+        if judgement == Judgement::New {
+            return self.write(table, triplet.first, Entry::new(pending_class, now), now);
         }
-        let seen = Entry {
-            last_seen: now.max(entry.last_seen),
-            ..entry
-        };
-        if !entry.class.is_pending() {
-            let proven = now.since(entry.since) >= PROVEN_AFTER;
-            let class = if proven { Class::Proven } else { entry.class };
-            table.update(place, Entry { class, ..seen });
-            return (Judgement::Known, None);
+        let mut evicted_young = false;
+        for fingerprint in triplet.fingerprints() {
+            let entry = match (judgement, self.live(table, fingerprint, now)) {
+                (Judgement::FirstPass(_), _) => Entry::new(Class::Known, now),
+                (_, Some(entry)) => seen(entry, pending_class, now),
+                (_, None) => continue,
+            };
+            evicted_young |= self.write(table, fingerprint, entry, now);
         }
-        let waited = now.since(entry.since);
-        if waited < self.delay {
-            // A name that was verified once stays so: DNS may have hiccups, but not forge.
-            let class = entry.class.max(pending_class);
-            table.update(place, Entry { class, ..seen });
-            return (Judgement::Wait(self.delay.less(waited)), None);
-        }
-        table.update(
-            place,
-            Entry {
-                since: now,
-                class: Class::Known,
-                ..seen
-            },
-        );
-        (Judgement::FirstPass(waited), None)
+        evicted_young
     }
 
-    /// Whether a client address is auto-whitelisted. If it is, this counts as a use of it.
-    pub fn is_auto_whitelisted(
+    /// Remembers that one of our users wrote to somebody; true as above.
+    pub fn remember_written_to(
         &self,
         table: &mut Table<'_>,
-        client: Fingerprint,
+        correspondents: Fingerprint,
         now: Timestamp,
     ) -> bool {
-        if self.auto_whitelist_clients == 0 {
-            return false;
-        }
-        let Some(place) = table.find(client) else {
-            return false;
-        };
-        let entry = *table.entry(place);
-        if self.is_expired(&entry, now) || entry.count < self.auto_whitelist_clients {
-            return false;
-        }
-        table.update(place, self.counted_if_due(entry, now));
-        true
+        self.write(table, correspondents, Entry::new(Class::WroteTo, now), now)
     }
 
-    /// Counts a first pass for a client address; true if that auto-whitelists it. Also gives the entry that had to
-    /// make room, if any.
-    pub fn count_first_pass(
+    /// Marks an entry as used.
+    pub fn refresh(&self, table: &mut Table<'_>, fingerprint: Fingerprint, now: Timestamp) {
+        if let Some(place) = table.find(fingerprint) {
+            let entry = *table.entry(place);
+            let last_seen = now.max(entry.last_seen);
+            table.update(place, Entry { last_seen, ..entry });
+        }
+    }
+
+    /// Counts a pass: a first one, which may make the entry, or a use of an auto-whitelisted client. At most one counts in an hour. Tells
+    /// whether that has just auto-whitelisted at `threshold`, and, as above, whether somebody had to go too early.
+    pub fn count(
         &self,
         table: &mut Table<'_>,
-        client: Fingerprint,
+        counter: Fingerprint,
+        threshold: u16,
         now: Timestamp,
-    ) -> (bool, Option<Entry>) {
-        if self.auto_whitelist_clients == 0 {
-            return (false, None);
-        }
-        let first = Entry {
-            since: now,
-            last_seen: now,
-            count: 1,
-            class: self.class_of_count(1),
+    ) -> Counted {
+        let before = self.live(table, counter, now);
+        let after = match before {
+            None => Entry {
+                count: 1,
+                ..Entry::new(class_of_count(1, threshold), now)
+            },
+            Some(entry) => counted_if_due(entry, threshold, now),
         };
-        let is_whitelisted_by = |entry: &Entry| entry.count >= self.auto_whitelist_clients;
-        let Some(place) = table.find(client) else {
-            let evicted = table.insert(client, first, |entry| self.is_expired(entry, now));
-            return (is_whitelisted_by(&first), evicted);
-        };
-        let before = *table.entry(place);
-        let expired = self.is_expired(&before, now);
-        let after = if expired {
-            first
-        } else {
-            self.counted_if_due(before, now)
-        };
-        table.update(place, after);
-        (
-            is_whitelisted_by(&after) && (expired || !is_whitelisted_by(&before)),
-            None,
-        )
-    }
-
-    /// The entry with one more in its count, if the last one was counted long enough ago.
-    fn counted_if_due(&self, entry: Entry, now: Timestamp) -> Entry {
-        if now < entry.last_seen.after(AUTO_WHITELIST_INTERVAL) {
-            return entry;
-        }
-        let count = entry.count.saturating_add(1);
-        Entry {
-            last_seen: now,
-            count,
-            class: self.class_of_count(count),
-            ..entry
+        let was_whitelisted = before.is_some_and(|entry| entry.count >= threshold);
+        Counted {
+            auto_whitelisted: !was_whitelisted && after.count >= threshold,
+            evicted_young: self.write(table, counter, after, now),
         }
     }
 
-    fn class_of_count(&self, count: u16) -> Class {
-        if count >= self.auto_whitelist_clients {
-            Class::Proven
-        } else {
-            Class::Known
+    /// Writes an entry, whatever there is; true if another that had to make room was evicted young.
+    fn write(
+        &self,
+        table: &mut Table<'_>,
+        fingerprint: Fingerprint,
+        entry: Entry,
+        now: Timestamp,
+    ) -> bool {
+        if let Some(place) = table.find(fingerprint) {
+            table.update(place, entry);
+            return false;
         }
+        let evicted = table.insert(fingerprint, entry, |entry| self.is_expired(entry, now));
+        evicted.is_some_and(|evicted| {
+            evicted.class.is_pending() && now.since(evicted.since) < EVICTED_YOUNG
+        })
+    }
+}
+
+/// An entry that is seen once more.
+fn seen(entry: Entry, pending_class: Class, now: Timestamp) -> Entry {
+    let class = match entry.class {
+        // A name that was verified once stays so: DNS may have hiccups, but not forge.
+        class if class.is_pending() => class.max(pending_class),
+        _ if now.since(entry.since) >= PROVEN_AFTER => Class::Proven,
+        class => class,
+    };
+    let last_seen = now.max(entry.last_seen);
+    Entry {
+        last_seen,
+        class,
+        ..entry
+    }
+}
+
+/// The entry with one more in its count, if the last one was counted long enough ago.
+fn counted_if_due(entry: Entry, threshold: u16, now: Timestamp) -> Entry {
+    if now < entry.last_seen.after(AUTO_WHITELIST_INTERVAL) {
+        return entry;
+    }
+    let count = entry.count.saturating_add(1);
+    Entry {
+        last_seen: now,
+        count,
+        class: class_of_count(count, threshold),
+        ..entry
+    }
+}
+
+fn class_of_count(count: u16, threshold: u16) -> Class {
+    if count >= threshold {
+        Class::Proven
+    } else {
+        Class::Known
     }
 }

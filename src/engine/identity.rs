@@ -1,10 +1,15 @@
-//! Who the client is: its network.
+//! Who the client is: its network, or the organisation of its verified name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What a triplet knows a client by.
+use crate::engine::domain_name::DomainName;
+use crate::engine::organisation::{self, Evidence, Organisation};
+use crate::engine::table::Class;
+use crate::engine::triplet::SenderForm;
+
+/// The part of an address that a triplet knows a client by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum Whereabouts {
     /// The first address of its network.
     Network(IpAddr),
     /// Its whole address, with `--lookup-by-host`. Not the same as a network of one address, so that a change of the
@@ -12,52 +17,134 @@ pub enum Identity {
     Host(IpAddr),
 }
 
-/// Which addresses are one client.
+/// How long the prefixes of networks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefixes {
+    /// Of an IPv4 network, 1 to 32.
+    pub ipv4_bits: u8,
+    /// Of an IPv6 network, 1 to 128.
+    pub ipv6_bits: u8,
+}
+
+impl Default for Prefixes {
+    /// Postgrey's.
+    fn default() -> Prefixes {
+        Prefixes {
+            ipv4_bits: 24,
+            ipv6_bits: 64,
+        }
+    }
+}
+
+/// Which clients are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
+    /// All of an organisation, where the name is evidence of one; otherwise all of a network.
+    Name(Prefixes),
     /// All of a network (Postgrey's default).
-    Subnet {
-        /// Length of an IPv4 network's prefix, 1 to 32.
-        ipv4_prefix_bits: u8,
-        /// Length of an IPv6 network's prefix, 1 to 128.
-        ipv6_prefix_bits: u8,
-    },
+    Subnet(Prefixes),
     /// Each by itself.
     Host,
 }
 
 impl Default for Lookup {
     fn default() -> Lookup {
-        Lookup::Subnet {
-            ipv4_prefix_bits: 24,
-            ipv6_prefix_bits: 64,
-        }
+        Lookup::Name(Prefixes::default())
     }
 }
 
 impl Lookup {
-    /// Who the client with this address is.
-    pub fn identity(self, address: IpAddr) -> Identity {
-        let Lookup::Subnet {
-            ipv4_prefix_bits,
-            ipv6_prefix_bits,
-        } = self
-        else {
-            return Identity::Host(address);
-        };
-        Identity::Network(match address {
+    /// The client with this address and name. `pool` is the pool that a list has for its name.
+    pub fn client<'r>(
+        self,
+        address: IpAddr,
+        client_name: &'r [u8],
+        sender: &[u8],
+        pool: Option<DomainName<'r>>,
+    ) -> Client<'r> {
+        Client {
+            organisation: organisation::of(client_name, address, sender, pool),
+            whereabouts: match self {
+                Lookup::Name(prefixes) | Lookup::Subnet(prefixes) => {
+                    Whereabouts::Network(prefixes.network(address))
+                }
+                Lookup::Host => Whereabouts::Host(address),
+            },
+            is_known_by_name: self.is_by_name(),
+        }
+    }
+
+    /// Whether organisations are known.
+    pub fn is_by_name(self) -> bool {
+        matches!(self, Lookup::Name(_))
+    }
+
+    /// In which form a sender goes into a triplet.
+    pub fn sender_form(self) -> SenderForm {
+        match self {
+            Lookup::Name(_) => SenderForm::Folded,
+            Lookup::Subnet(_) | Lookup::Host => SenderForm::Postgrey,
+        }
+    }
+}
+
+impl Prefixes {
+    /// The first address of the network that an address is in.
+    pub fn network(self, address: IpAddr) -> IpAddr {
+        match address {
             IpAddr::V4(address) => {
-                let host_bits = 32_u32.saturating_sub(u32::from(ipv4_prefix_bits));
+                let host_bits = 32_u32.saturating_sub(u32::from(self.ipv4_bits));
                 let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
                 IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
             }
             IpAddr::V6(address) => {
-                let host_bits = 128_u32.saturating_sub(u32::from(ipv6_prefix_bits));
+                let host_bits = 128_u32.saturating_sub(u32::from(self.ipv6_bits));
                 let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
                 IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
             }
-        })
+        }
     }
+}
+
+/// Who a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client<'r> {
+    /// The organisation of its name, whether or not it is known by that.
+    pub organisation: Option<Organisation<'r>>,
+    /// Where it is.
+    pub whereabouts: Whereabouts,
+    is_known_by_name: bool,
+}
+
+impl<'r> Client<'r> {
+    /// The organisation that it is known by, before its whereabouts.
+    pub fn identity(&self) -> Option<Organisation<'r>> {
+        self.organisation.filter(|_| self.is_known_by_name)
+    }
+
+    /// The organisation that it is known by on better evidence than the sender's own word.
+    pub fn vouched_identity(&self) -> Option<Organisation<'r>> {
+        self.identity().filter(is_vouched)
+    }
+
+    /// What its mail is while it waits. The name counts in every lookup mode: a flood of nameless clients is not to push
+    /// out mail servers.
+    pub fn pending_class(&self) -> Class {
+        match self.organisation {
+            Some(_) => Class::Named,
+            None => Class::Plain,
+        }
+    }
+
+    /// Whether its name is evidence of a mail server.
+    pub fn is_mail_server(&self) -> bool {
+        self.organisation.as_ref().is_some_and(is_vouched)
+    }
+}
+
+fn is_vouched(organisation: &Organisation<'_>) -> bool {
+    // Who sends spam chooses his senders too.
+    organisation.evidence != Evidence::SenderDomain
 }
 
 /// Reads a `client_address`; an IPv4-mapped address is its IPv4 address. `None` for `unknown` and everything else that is
@@ -76,34 +163,33 @@ pub fn is_verified_name(client_name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn network(lookup: Lookup, address: &str) -> String {
-        match lookup.identity(parse_address(address.as_bytes()).unwrap()) {
-            Identity::Network(first) => first.to_string(),
-            Identity::Host(address) => format!("host {address}"),
-        }
+    fn network(ipv4_bits: u8, ipv6_bits: u8, address: &str) -> String {
+        let prefixes = Prefixes {
+            ipv4_bits,
+            ipv6_bits,
+        };
+        let address = parse_address(address.as_bytes()).unwrap();
+        prefixes.network(address).to_string()
     }
 
     #[test]
     fn networks() {
-        let default = Lookup::default();
-        assert_eq!(network(default, "192.0.2.77"), "192.0.2.0");
-        assert_eq!(network(default, "::ffff:192.0.2.77"), "192.0.2.0");
-        assert_eq!(network(default, "2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        let widest = Lookup::Subnet {
-            ipv4_prefix_bits: 1,
-            ipv6_prefix_bits: 1,
-        };
-        assert_eq!(network(widest, "192.0.2.77"), "128.0.0.0");
-        assert_eq!(network(widest, "fe80::1"), "8000::");
-        let narrowest = Lookup::Subnet {
-            ipv4_prefix_bits: 32,
-            ipv6_prefix_bits: 128,
-        };
-        assert_eq!(network(narrowest, "192.0.2.77"), "192.0.2.77");
-        assert_eq!(network(narrowest, "2001:db8::9"), "2001:db8::9");
+        assert_eq!(network(24, 64, "192.0.2.77"), "192.0.2.0");
+        assert_eq!(network(24, 64, "::ffff:192.0.2.77"), "192.0.2.0");
+        assert_eq!(network(24, 64, "2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network(1, 1, "192.0.2.77"), "128.0.0.0");
+        assert_eq!(network(1, 1, "fe80::1"), "8000::");
+        assert_eq!(network(32, 128, "192.0.2.77"), "192.0.2.77");
+        assert_eq!(network(32, 128, "2001:db8::9"), "2001:db8::9");
+    }
+
+    #[test]
+    fn by_host() {
+        let address = parse_address(b"::ffff:192.0.2.77").unwrap();
+        let client = Lookup::Host.client(address, b"unknown", b"", None);
         assert_eq!(
-            network(Lookup::Host, "::ffff:192.0.2.77"),
-            "host 192.0.2.77"
+            client.whereabouts,
+            Whereabouts::Host("192.0.2.77".parse().unwrap())
         );
     }
 

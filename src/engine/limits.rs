@@ -48,6 +48,9 @@ pub const PATTERNS_MAX: usize = 512;
 /// Largest a compiled regular expression may be, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 65_536;
 
+/// Longest domain name, without a dot at its end, in bytes (RFC 1035, 2.3.4). What is longer is no client's.
+pub const DOMAIN_NAME_BYTES_MAX: usize = 255;
+
 /// Message transactions whose header has been given; Postgrey remembers 10.
 pub const INSTANCES_WITH_HEADER: usize = 16;
 
@@ -64,6 +67,22 @@ pub const PROVEN_AFTER: Seconds = Seconds::DAY;
 
 /// An auto-whitelist counts one pass of a client in this time (Postgrey).
 pub const AUTO_WHITELIST_INTERVAL: Seconds = Seconds::HOUR;
+
+/// First passes of an organisation's mail for one domain of senders that auto-whitelist the two together. They vouch for one
+/// customer of a provider, not for a machine, so fewer are enough than Postgrey wants of an address.
+pub const AUTO_WHITELIST_SENDER_DOMAINS: u16 = 2;
+
+/// Postfix that has not asked about DATA for so long is taken not to ask.
+pub const DATA_FORGOTTEN_AFTER: Seconds = Seconds::DAY;
+
+/// Null senders that may be left to DATA without any question about DATA before something is wrong; a few go before it.
+pub const NULL_SENDERS_WITHOUT_DATA_MAX: u32 = 20;
+
+/// New correspondents that are remembered of one user in a day; more is no correspondence.
+pub const WRITTEN_TO_A_DAY_MAX: u8 = 200;
+
+/// Users whose new correspondents are remembered in a day.
+pub const WRITERS_A_DAY_MAX: usize = 64;
 
 /// A pending entry evicted younger than this means that the table is too small.
 pub const EVICTED_YOUNG: Seconds = Seconds::HOUR;

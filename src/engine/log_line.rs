@@ -12,7 +12,7 @@ use crate::engine::verdict::{Action, Reason, Verdict};
 #[derive(Clone, Copy, Debug)]
 pub struct ActionLine<'a> {
     /// What was decided.
-    pub verdict: &'a Verdict,
+    pub verdict: &'a Verdict<'a>,
     /// On what.
     pub request: &'a Request<'a>,
 }
@@ -41,6 +41,12 @@ impl fmt::Display for ActionLine<'_> {
             }
             (_, Action::PrependHeader { delayed }) => write!(f, ", delay={delayed}")?,
             _ => {}
+        }
+        if let Some(identity) = self.verdict.identity {
+            write!(f, ", identity={}", Logged(identity.as_bytes()))?;
+        }
+        if self.verdict.is_sender_folded {
+            f.write_str(", folded=yes")?;
         }
         for (name, value) in [
             ("client_name", client_name),

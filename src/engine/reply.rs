@@ -186,10 +186,7 @@ mod tests {
     fn reply(texts: &Texts, action: Action, request: &Request<'_>) -> String {
         let verdict = Verdict {
             action,
-            reason: Reason::New,
-            repeated: false,
-            auto_whitelisted: false,
-            evicted_young: false,
+            ..Verdict::passed(Reason::New)
         };
         let mut to = heapless::Vec::<u8, REPLY_BYTES_MAX>::new();
         let date = HeaderDate {

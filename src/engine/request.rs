@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub etrn_domain: Option<&'a [u8]>,
     /// The login name of an authenticated client.
     pub sasl_username: Option<&'a [u8]>,
+    /// What the administrator calls the service that asks, `outgoing` for submission.
+    pub policy_context: Option<&'a [u8]>,
     /// Seconds since 1970 that a test wants to be taken as now.
     pub policy_test_time: Option<&'a [u8]>,
 }
@@ -93,13 +95,14 @@ enum Kept {
     QueueId,
     EtrnDomain,
     SaslUsername,
+    PolicyContext,
     PolicyTestTime,
 }
 
 const KEPT: usize = Kept::PolicyTestTime as usize + 1;
 
 /// Room for the longest values of all.
-const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 6 * WORD_BYTES_MAX;
+const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 7 * WORD_BYTES_MAX;
 
 impl Kept {
     fn of_name(name: &[u8]) -> Option<Kept> {
@@ -114,6 +117,7 @@ impl Kept {
             b"queue_id" => Kept::QueueId,
             b"etrn_domain" => Kept::EtrnDomain,
             b"sasl_username" => Kept::SaslUsername,
+            b"policy_context" => Kept::PolicyContext,
             b"policy_test_time" => Kept::PolicyTestTime,
             _ => return None,
         })
@@ -130,6 +134,7 @@ impl Kept {
             | Kept::ClientAddress
             | Kept::QueueId
             | Kept::SaslUsername
+            | Kept::PolicyContext
             | Kept::PolicyTestTime => WORD_BYTES_MAX,
         }
     }
@@ -293,6 +298,7 @@ impl RequestParser {
             queue_id: get(Kept::QueueId),
             etrn_domain: get(Kept::EtrnDomain),
             sasl_username: get(Kept::SaslUsername),
+            policy_context: get(Kept::PolicyContext),
             policy_test_time: get(Kept::PolicyTestTime),
         }
     }

@@ -26,27 +26,38 @@ pub enum Class {
     Named,
     /// Has passed; or an auto-whitelist count below its number.
     Known,
+    /// Somebody whom one of our users wrote to. Never more than this class's floor.
+    WroteTo,
     /// Used again a day or more after its first pass; or an auto-whitelist count that has reached its number.
     Proven,
 }
 
 impl Class {
     /// From the first to be evicted to the last.
-    pub const ALL: [Class; 4] = [Class::Plain, Class::Named, Class::Known, Class::Proven];
+    pub const ALL: [Class; 5] = [
+        Class::Plain,
+        Class::Named,
+        Class::Known,
+        Class::WroteTo,
+        Class::Proven,
+    ];
 
     /// Whether the entry is still waiting for its first pass.
     pub const fn is_pending(self) -> bool {
         matches!(self, Class::Plain | Class::Named)
     }
 
-    /// The entries of this class that the other classes cannot push out, in a table for `capacity`. The four floors
+    /// The entries of this class that the other classes cannot push out, in a table for `capacity`. The floors
     /// add up to the capacity, so in a table that is too full some class is above its own.
     const fn floor(self, capacity: u32) -> u32 {
         match self {
-            Class::Plain => capacity - 3 * capacity / 16 - capacity / 4 - capacity / 2,
+            Class::Plain => {
+                capacity - 3 * capacity / 16 - capacity / 4 - capacity / 16 - 7 * capacity / 16
+            }
             Class::Named => 3 * capacity / 16,
             Class::Known => capacity / 4,
-            Class::Proven => capacity / 2,
+            Class::WroteTo => capacity / 16,
+            Class::Proven => 7 * capacity / 16,
         }
     }
 }
@@ -62,6 +73,18 @@ pub struct Entry {
     pub count: u16,
     /// What it is worth.
     pub class: Class,
+}
+
+impl Entry {
+    /// An entry that begins now.
+    pub const fn new(class: Class, now: Timestamp) -> Entry {
+        Entry {
+            since: now,
+            last_seen: now,
+            count: 0,
+            class,
+        }
+    }
 }
 
 /// An index into the slab, plus one.
@@ -113,7 +136,7 @@ pub struct Table<'a> {
     slots: &'a mut VecView<Slot>,
     buckets: &'a mut [Bucket],
     free: Link,
-    rings: [Ring; 4],
+    rings: [Ring; 5],
     capacity: u32,
 }
 
@@ -138,7 +161,7 @@ impl<'a> Table<'a> {
             slots,
             buckets,
             free: None,
-            rings: [Ring::default(); 4],
+            rings: [Ring::default(); 5],
             capacity,
         }
     }
@@ -189,7 +212,7 @@ impl<'a> Table<'a> {
     }
 
     /// Takes in a new entry. If there is no room, another gives way, and is returned: one that `is_expired` says is
-    /// of no use, if one of the four that were used least recently is; otherwise the least recently used one of the first class above its floor.
+    /// of no use, if one of those that were used least recently in their class is; otherwise the least recently used one of the first class above its floor.
     /// The fingerprint must not be in the table.
     pub fn insert(
         &mut self,
@@ -198,10 +221,14 @@ impl<'a> Table<'a> {
         is_expired: impl Fn(&Entry) -> bool,
     ) -> Option<Entry> {
         debug_assert!(self.find(fingerprint).is_none());
-        let evicted = (self.len() >= self.capacity)
-            .then(|| self.victim(entry.class, is_expired))
-            .flatten()
-            .map(|victim| self.remove(victim));
+        let victim = if entry.class == Class::WroteTo && self.is_at_floor(Class::WroteTo) {
+            self.oldest(Class::WroteTo)
+        } else if self.len() >= self.capacity {
+            self.victim(entry.class, is_expired)
+        } else {
+            None
+        };
+        let evicted = victim.map(|victim| self.remove(victim));
         let place = self.take_slot(fingerprint, entry);
         let bucket = self.bucket_of(fingerprint);
         self.slots[place.index()].next = self.buckets[bucket].0.replace(place.0);
@@ -243,9 +270,11 @@ impl<'a> Table<'a> {
     }
 
     fn victim(&self, newcomer: Class, is_expired: impl Fn(&Entry) -> bool) -> Option<Place> {
-        let oldest = |class: Class| self.rings[class as usize].oldest.map(Place);
         let expired = |place: &Place| is_expired(self.entry(*place));
-        if let Some(place) = Class::ALL.into_iter().filter_map(oldest).find(expired) {
+        let mut oldest = Class::ALL
+            .into_iter()
+            .filter_map(|class| self.oldest(class));
+        if let Some(place) = oldest.find(expired) {
             return Some(place);
         }
         let is_above_floor = |class: &Class| {
@@ -255,7 +284,15 @@ impl<'a> Table<'a> {
         Class::ALL
             .into_iter()
             .filter(is_above_floor)
-            .find_map(oldest)
+            .find_map(|class| self.oldest(class))
+    }
+
+    fn oldest(&self, class: Class) -> Option<Place> {
+        self.rings[class as usize].oldest.map(Place)
+    }
+
+    fn is_at_floor(&self, class: Class) -> bool {
+        self.len_of(class) >= class.floor(self.capacity)
     }
 
     fn take_slot(&mut self, fingerprint: Fingerprint, entry: Entry) -> Place {
@@ -335,7 +372,7 @@ mod tests {
         }
         assert_eq!(
             Class::ALL.map(|class| class.floor(65_536)),
-            [4_096, 12_288, 16_384, 32_768]
+            [4_096, 12_288, 16_384, 4_096, 28_672]
         );
     }
 }

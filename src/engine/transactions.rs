@@ -38,7 +38,7 @@ impl<T: Copy, const N: usize> Latest<T, N> {
 struct Answer {
     question: Fingerprint,
     at: Timestamp,
-    verdict: Verdict,
+    verdict: Verdict<'static>,
 }
 
 /// See the [module](self).
@@ -69,7 +69,11 @@ impl Transactions {
     }
 
     /// The verdict that a question has been given lately.
-    pub(super) fn answer_to(&self, question: Fingerprint, now: Timestamp) -> Option<Verdict> {
+    pub(super) fn answer_to(
+        &self,
+        question: Fingerprint,
+        now: Timestamp,
+    ) -> Option<Verdict<'static>> {
         let is_same = |answer: &&Answer| {
             answer.question == question
                 && answer.at <= now
@@ -82,7 +86,12 @@ impl Transactions {
     }
 
     /// Remembers the verdict on a question.
-    pub(super) fn remember(&mut self, question: Fingerprint, at: Timestamp, verdict: Verdict) {
+    pub(super) fn remember(
+        &mut self,
+        question: Fingerprint,
+        at: Timestamp,
+        verdict: Verdict<'static>,
+    ) {
         self.answers.push(Answer {
             question,
             at,

@@ -2,21 +2,59 @@
 
 use std::fmt;
 
+use crate::engine::domain_name::DomainName;
 use crate::engine::time::Seconds;
 
 /// A decision on one request. The reply and the log line follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Verdict<'r> {
     /// What Postfix is to do.
     pub action: Action,
     /// Why.
     pub reason: Reason,
     /// The same question was answered within its message transaction before; nothing was counted.
     pub repeated: bool,
-    /// This pass has auto-whitelisted the client.
-    pub auto_whitelisted: bool,
+    /// The organisation that the client is known by; `None` if that is its network, or was not asked.
+    pub identity: Option<DomainName<'r>>,
+    /// Parts of the sender that change with each mail did not count.
+    pub is_sender_folded: bool,
+    /// Whom this pass has auto-whitelisted.
+    pub auto_whitelisted: AutoWhitelisted,
     /// A pending entry had to make room so early that its sender may not have retried yet: the table is too small.
     pub evicted_young: bool,
+    /// Much mail without a sender was left to DATA, and Postfix has not asked about DATA since.
+    pub is_data_missing: bool,
+}
+
+impl Verdict<'_> {
+    pub(super) fn passed<'r>(reason: Reason) -> Verdict<'r> {
+        Verdict {
+            action: Action::Dunno,
+            reason,
+            repeated: false,
+            identity: None,
+            is_sender_folded: false,
+            auto_whitelisted: AutoWhitelisted::default(),
+            evicted_young: false,
+            is_data_missing: false,
+        }
+    }
+
+    pub(super) fn deferred<'r>(reason: Reason, remaining: Seconds) -> Verdict<'r> {
+        Verdict {
+            action: Action::Defer { remaining },
+            ..Verdict::passed(reason)
+        }
+    }
+}
+
+/// Who need not wait any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AutoWhitelisted {
+    /// The client's address.
+    pub client: bool,
+    /// The organisation's mail for the sender's domain.
+    pub sender_domain: bool,
 }
 
 /// What Postfix is to do.
@@ -77,14 +115,24 @@ pub enum Reason {
     NotRecipientState,
     /// The client has logged in.
     Authenticated,
+    /// The mail goes out, by the service's `policy_context`.
+    Outgoing,
     /// The client is this machine.
     LocalClient,
+    /// Mail without a sender, which is judged at DATA.
+    LeftToData,
+    /// Mail without a sender, which passes.
+    NullSender,
     /// A list has the client.
     ClientListed,
     /// A list has the recipient.
     RecipientListed,
-    /// The client's address has had enough first passes.
+    /// The client's address, or its organisation's mail for the sender's domain, has had enough first passes.
     ClientAutoWhitelisted,
+    /// The client's name is a mail server's.
+    MailServer,
+    /// The recipient wrote to the sender.
+    WrittenTo,
     /// The triplet has not been seen before, or too long ago.
     New,
     /// The triplet came back too early.
@@ -102,7 +150,12 @@ impl fmt::Display for Reason {
             Reason::UnparsableAddress => f.write_str("client_address is not an address"),
             Reason::NotRecipientState => f.write_str("not RCPT"),
             Reason::Authenticated => f.write_str("authenticated"),
+            Reason::Outgoing => f.write_str("outgoing"),
             Reason::LocalClient => f.write_str("local client"),
+            Reason::LeftToData => f.write_str("null sender before DATA"),
+            Reason::NullSender => f.write_str("null sender"),
+            Reason::MailServer => f.write_str("mail server"),
+            Reason::WrittenTo => f.write_str("wrote to"),
             Reason::ClientListed => f.write_str("client whitelist"),
             Reason::RecipientListed => f.write_str("recipient whitelist"),
             Reason::ClientAutoWhitelisted => f.write_str("client AWL"),

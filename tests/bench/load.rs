@@ -1,19 +1,20 @@
 //! greylet under load, beside the fastest server that could be in its place and, if wanted, Postgrey.
 //!
 //! `cargo bench --bench load` compares requests/s, latency and CPU per request; `cargo bench --bench load -- memory` shows what a
-//! flood does to greylet's memory, `-- lists` what long lists cost; `-- --help` lists the options. Both print Markdown, need nothing but loopback and
-//! clean up behind themselves. `cargo test --all-targets` only tries whether the comparison still runs.
+//! flood does to greylet's memory, `-- lists` what long lists cost, `-- providers` what knowing clients by name gains; `-- --help` lists the options. All print
+//! Markdown, need nothing but loopback and clean up behind themselves. `cargo test --all-targets` only tries whether comparison and simulation still run.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`comparison`], [`memory`], [`lists`] | the modes: what is measured, and the table of it |
+//! | [`comparison`], [`memory`], [`lists`], [`providers`] | the modes: what is measured, and the table of it |
 //! | [`server`], [`address`] | a server as a child process, and where it listens |
 //! | [`limit`] | the fastest server there could be |
 //! | [`client`], [`flood`] | who asks: like Postfix, or as fast as possible |
 //! | [`request`] | what is asked |
 //! | [`cores`] | which core runs what |
 //! | [`process`], [`machine`], [`others`] | what /proc says |
+//! | [`random`] | choices that follow from a seed |
 //! | [`scratch`] | a folder for the time being |
 
 mod address;
@@ -28,6 +29,9 @@ mod memory;
 mod options;
 mod others;
 mod process;
+mod providers;
+#[path = "../postgrey/random.rs"]
+mod random;
 mod request;
 mod scratch;
 mod server;
@@ -37,7 +41,7 @@ use std::process::ExitCode;
 
 use crate::comparison::Plan;
 use crate::cores::Cores;
-use crate::options::{Mode, Options};
+use crate::options::{Mode, Options, Topic};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os()
@@ -71,19 +75,23 @@ fn run(words: &[String]) -> Result<(), String> {
         Mode::Measure(options) => options,
     };
     let head = machine::describe(&options)?;
-    let table = match options.memory_requests {
-        _ if options.lists => lists::measure(&options, cores)?,
-        Some(requests) => memory::measure(&options, cores, requests)?,
-        None => comparison::measure(&options, cores, &Plan::of_rounds(options.rounds))?,
+    let table = match options.topic {
+        Topic::Comparison => {
+            comparison::measure(&options, cores, &Plan::of_rounds(options.rounds))?
+        }
+        Topic::Memory => memory::measure(&options, cores, options.memory_requests)?,
+        Topic::Lists => lists::measure(&options, cores)?,
+        Topic::Providers => providers::measure(providers::GATEWAYS),
     };
     print(&format!("{head}\n{table}"))
 }
 
-/// What `cargo test` gets: the comparison in a fraction of a second, without its figures. Test runners that ask for a list of
+/// What `cargo test` gets: comparison and simulation in a fraction of a second, without their figures. Test runners that ask for a list of
 /// tests, or for one by name, get nothing.
 fn try_out(words: &[String], cores: Cores) -> Result<(), String> {
     if words.is_empty() {
         comparison::measure(&Options::default(), cores, &Plan::TRIAL)?;
+        providers::measure(1);
     }
     print("load: only tried out; `cargo bench --bench load` measures\n")
 }

@@ -7,6 +7,7 @@ const HELP: &str = "\
 cargo bench --bench load -- [OPTIONS]         requests/s, latency and CPU beside the limit server
 cargo bench --bench load -- memory [OPTIONS]  resident memory idle, with a full table and after a flood
 cargo bench --bench load -- lists             what long lists of clients cost
+cargo bench --bench load -- providers         what knowing clients by name gains, simulated
 
   --rounds N       rounds of which the medians are shown (default 7, about two minutes)
   --postgrey       measure an installed Postgrey too
@@ -26,13 +27,26 @@ pub(crate) enum Mode {
     Measure(Options),
 }
 
-/// What to measure.
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// Speed, beside others.
+    Comparison,
+    /// Memory, before and after a flood.
+    Memory,
+    /// Long lists.
+    Lists,
+    /// Knowing clients by name.
+    Providers,
+}
+
+/// What to measure, and how.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Requests of the flood; `None` unless memory is measured.
-    pub(crate) memory_requests: Option<u64>,
-    /// Whether long lists are measured.
-    pub(crate) lists: bool,
+    /// What is measured.
+    pub(crate) topic: Topic,
+    /// Requests of the flood.
+    pub(crate) memory_requests: u64,
     /// Rounds of the comparison.
     pub(crate) rounds: u32,
     /// Whether Postgrey is compared too.
@@ -46,8 +60,8 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            memory_requests: None,
-            lists: false,
+            topic: Topic::Comparison,
+            memory_requests: FLOOD_REQUESTS_DEFAULT,
             rounds: ROUNDS_DEFAULT,
             postgrey: false,
             binary: PathBuf::from(env!("CARGO_BIN_EXE_greylet")),
@@ -68,7 +82,6 @@ impl Options {
             words: words.clone(),
             ..Options::default()
         };
-        let mut memory = false;
         let mut requests = None;
         let mut rest = words.into_iter();
         while let Some(word) = rest.next() {
@@ -84,8 +97,9 @@ impl Options {
             };
             match name {
                 "-h" | "--help" => return Ok(Mode::Help(HELP.to_owned())),
-                "memory" => memory = true,
-                "lists" => options.lists = true,
+                "memory" => options.topic = Topic::Memory,
+                "lists" => options.topic = Topic::Lists,
+                "providers" => options.topic = Topic::Providers,
                 "--postgrey" => options.postgrey = true,
                 "--rounds" => options.rounds = number(name, &value()?)?,
                 "--requests" => requests = Some(number(name, &value()?)?),
@@ -97,13 +111,13 @@ impl Options {
                 }
             }
         }
-        if !memory && requests.is_some() {
+        if options.topic != Topic::Memory && requests.is_some() {
             return Err("--requests is for memory".to_owned());
         }
-        if (memory || options.lists) && options.postgrey {
-            return Err("memory and lists measure greylet only".to_owned());
+        if options.topic != Topic::Comparison && options.postgrey {
+            return Err("memory, lists and providers measure greylet only".to_owned());
         }
-        options.memory_requests = memory.then_some(requests.unwrap_or(FLOOD_REQUESTS_DEFAULT));
+        options.memory_requests = requests.unwrap_or(options.memory_requests);
         Ok(Mode::Measure(options))
     }
 }

@@ -60,6 +60,14 @@ impl Endpoint {
         }
     }
 
+    /// As `--server` of greylet's has it.
+    pub(crate) fn server(&self) -> String {
+        match self {
+            Endpoint::Inet(address) => address.to_string(),
+            Endpoint::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
     pub(crate) fn connect(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
             Endpoint::Inet(address) => Box::new(TcpStream::connect(address)?),

@@ -14,25 +14,36 @@ pub(crate) const HOSTNAME: &str = "mx.rig.test";
 pub(crate) struct Greylet {
     server: Server,
     endpoints: Vec<String>,
-    lists: Lists,
+    options: Vec<String>,
     markers: u32,
 }
 
 /// Its two list files.
-#[derive(Clone)]
 pub(crate) struct Lists {
     pub(crate) clients: PathBuf,
     pub(crate) recipients: PathBuf,
 }
 
 impl Greylet {
-    /// Starts it on these endpoints, of which the first must be a TCP port, with these lists.
-    pub(crate) fn start(endpoints: &[Endpoint], lists: &Lists) -> Greylet {
+    /// Starts it on these endpoints, of which the first must be a TCP port, with these lists and these options besides.
+    pub(crate) fn start(endpoints: &[Endpoint], lists: &Lists, options: &[&str]) -> Greylet {
         let endpoints: Vec<String> = endpoints.iter().map(Endpoint::option).collect();
+        // Nothing is kept: what greylet knows must not outlive the test.
+        let common = ["--trust-test-time", "--delay=300", "--dbdir="];
+        let mut options: Vec<String> = [&common, options]
+            .concat()
+            .iter()
+            .map(|it| (*it).to_owned())
+            .collect();
+        options.extend([
+            format!("--hostname={HOSTNAME}"),
+            format!("--whitelist-clients={}", lists.clients.display()),
+            format!("--whitelist-recipients={}", lists.recipients.display()),
+        ]);
         Greylet {
-            server: serve(&endpoints, lists),
+            server: serve(&endpoints, &options),
             endpoints,
-            lists: lists.clone(),
+            options,
             markers: 0,
         }
     }
@@ -45,7 +56,7 @@ impl Greylet {
 
     /// Starts it again where it was.
     pub(crate) fn start_again(&mut self) {
-        self.server = serve(&self.endpoints, &self.lists);
+        self.server = serve(&self.endpoints, &self.options);
     }
 
     /// Lets it read its lists, and waits until it has said each of these of them: one thing of each list, so that of the
@@ -54,10 +65,7 @@ impl Greylet {
         let lines_before = self.server.log.len();
         kill(self.server.pid(), Signal::SIGHUP).expect("it is running");
         for text in said {
-            let new = &self.server.log[lines_before..];
-            if !new.iter().any(|line| line.contains(text)) {
-                self.server.wait_for(text);
-            }
+            self.wait_until_it_says(lines_before, text);
         }
     }
 
@@ -83,28 +91,17 @@ impl Greylet {
         lines.cloned().collect()
     }
 
-    /// Waits until it has logged a line with this text, if it has not.
-    pub(crate) fn wait_until_it_says(&mut self, text: &str) {
-        if !self.server.log.iter().any(|line| line.contains(text)) {
+    /// Waits until it has logged a line with this text after so many others, if it has not.
+    pub(crate) fn wait_until_it_says(&mut self, lines_before: usize, text: &str) {
+        let new = &self.server.log[lines_before..];
+        if !new.iter().any(|line| line.contains(text)) {
             self.server.wait_for(text);
         }
     }
 }
 
-fn serve(endpoints: &[String], lists: &Lists) -> Server {
-    let hostname = format!("--hostname={HOSTNAME}");
-    let clients = format!("--whitelist-clients={}", lists.clients.display());
-    let recipients = format!("--whitelist-recipients={}", lists.recipients.display());
-    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
-    // Nothing is kept: what greylet knows must not outlive the test.
-    let options = [
-        "--trust-test-time",
-        "--lookup-by-subnet",
-        "--delay=300",
-        "--dbdir=",
-        &hostname,
-        &clients,
-        &recipients,
-    ];
+fn serve(endpoints: &[String], options: &[String]) -> Server {
+    let [endpoints, options] =
+        [endpoints, options].map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
     Server::start_on(&endpoints, &options)
 }

@@ -4,12 +4,16 @@
 //! nothing is tested, unless `CI` or `GREYLET_REQUIRE_POSTFIX` is set: then this fails. What needs Postgrey besides is likewise
 //! left out without it, unless `CI` or `GREYLET_REQUIRE_POSTGREY` is set.
 
+mod bounces;
+mod by_name;
+mod correspondence;
 mod dovecot_auth;
 mod endpoint;
 mod greylet;
 mod postfix;
 #[path = "../postgrey/postgrey.rs"]
 mod postgrey;
+mod readme;
 mod relay;
 mod reload;
 mod report;
@@ -22,6 +26,19 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::bounces::{
+    a_bounce_in_a_chunk_waits, a_bounce_of_our_own_network_does_not_wait,
+    a_bounce_to_several_waits_at_data, a_bounce_waits_at_data, an_address_may_be_verified,
+    where_nobody_asks_about_data_a_bounce_waits_at_rcpt,
+    who_leaves_bounces_to_data_without_questions_is_warned,
+};
+use crate::by_name::{
+    a_line_is_its_network, a_provider_may_retry_from_another_network, only_suspicious_clients_wait,
+};
+use crate::correspondence::{
+    an_answer_to_a_machine_of_ours_passes_at_once, an_answer_to_who_has_logged_in_passes_at_once,
+    who_has_not_logged_in_hands_in_nothing,
+};
 use crate::dovecot_auth::{PLAIN_OF_ALICE, WRONG_PLAIN_OF_ALICE};
 use crate::endpoint::Transport;
 use crate::reload::{
@@ -71,6 +88,19 @@ fn stories_through_postfix() {
         a_client_listed_at_hup_passes_in_its_open_session,
         a_recipient_listed_at_hup_passes_in_an_open_transaction,
         a_list_that_is_gone_at_hup_stays_in_force,
+        a_provider_may_retry_from_another_network,
+        a_line_is_its_network,
+        only_suspicious_clients_wait,
+        a_bounce_waits_at_data,
+        a_bounce_to_several_waits_at_data,
+        a_bounce_in_a_chunk_waits,
+        a_bounce_of_our_own_network_does_not_wait,
+        an_address_may_be_verified,
+        where_nobody_asks_about_data_a_bounce_waits_at_rcpt,
+        who_leaves_bounces_to_data_without_questions_is_warned,
+        an_answer_to_who_has_logged_in_passes_at_once,
+        who_has_not_logged_in_hands_in_nothing,
+        an_answer_to_a_machine_of_ours_passes_at_once,
         a_report_on_mail_through_greylet,
         a_report_on_mail_through_postgrey,
         // The last: it leaves smtpds behind whose policy connections are dead.
@@ -271,7 +301,7 @@ fn who_has_logged_in_does_not_wait(scene: &Scene<'_>) {
 
 fn five_first_passes_an_hour_apart_whitelist_a_client(scene: &Scene<'_>) {
     let client = Client {
-        name: Some("mail.s.example"),
+        name: Some("mail.s.example".to_owned()),
         ..scene.client(1)
     };
     let from = |sender| Mail {
@@ -307,7 +337,7 @@ fn five_first_passes_an_hour_apart_whitelist_a_client(scene: &Scene<'_>) {
         )
     );
     let whitelisted = format!("whitelisted: mail.s.example[{address}]");
-    let mut greylet = scene.rig.greylet.borrow_mut();
+    let mut greylet = scene.greylet();
     let said = greylet.log().iter().filter(|line| **line == whitelisted);
     assert_eq!(said.count(), 1);
 }
@@ -322,10 +352,8 @@ fn a_client_that_postfix_does_not_know_harms_nobody(scene: &Scene<'_>) {
         ..scene.mail()
     });
     scene
-        .rig
-        .greylet
-        .borrow_mut()
-        .wait_until_it_says("client_address is not an address: 'unknown'; passed");
+        .greylet()
+        .wait_until_it_says(0, "client_address is not an address: 'unknown'; passed");
     scene.is_deferred(&scene.mail());
 }
 
@@ -385,14 +413,14 @@ fn a_greylet_that_stops_and_comes_back(scene: &Scene<'_>) {
     let mut fail_open = scene.session(Wiring::FailOpen, &client);
     assert_deferred(&plain.send(&from("a@s.example")), &from("a@s.example"));
     assert_deferred(&fail_open.send(&from("b@s.example")), &from("b@s.example"));
-    scene.rig.greylet.borrow_mut().stop();
+    scene.greylet().stop();
     let mail = from("c@s.example");
     assert_eq!(
         plain.send(&mail).replies,
         ["451 4.3.5 <b@rig.test>: Recipient address rejected: Server configuration problem"]
     );
     scene.delivered(&fail_open.send(&mail), &mail);
-    scene.rig.greylet.borrow_mut().start_again();
+    scene.greylet().start_again();
     assert_deferred(&plain.send(&from("d@s.example")), &from("d@s.example"));
     assert_deferred(&fail_open.send(&from("e@s.example")), &from("e@s.example"));
 }

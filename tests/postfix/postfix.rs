@@ -1,9 +1,8 @@
 //! A private Postfix in a scratch folder: its configuration, its start, what it delivers, and its end, whatever ends the tests.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ maillog_file = @/maillog
 maillog_file_prefixes = @
 enable_long_queue_ids = yes
 myhostname = mx.rig.test
-mynetworks =
+mynetworks = 198.51.100.0/24
 mydestination =
 alias_maps =
 local_recipient_maps =
@@ -41,7 +40,7 @@ virtual_mailbox_base = @/mail
 virtual_mailbox_maps = static:inbox/
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
-default_transport = error:nothing leaves the rig
+default_transport = discard:nothing leaves the rig
 notify_classes =
 fast_flush_domains =
 inet_interfaces = 127.0.0.1, ::1
@@ -73,6 +72,7 @@ bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 anvil unix - - n - 1 anvil
+discard unix - - n - - discard
 error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
@@ -83,8 +83,8 @@ pub(crate) struct Smtpd {
     pub(crate) port: u16,
     /// What it logs as.
     pub(crate) name: String,
-    /// Parameters that differ from main.cf.
-    pub(crate) parameters: Vec<(&'static str, String)>,
+    /// Options of master.cf, a line each, for what differs from main.cf.
+    pub(crate) options: String,
 }
 
 /// See the [module](self).
@@ -236,16 +236,15 @@ impl Smtpd {
         let Smtpd {
             port,
             name,
-            parameters,
+            options,
         } = self;
-        let mut entry =
-            format!("127.0.0.1:{port} inet n - n - - smtpd\n    -o syslog_name={name}\n");
-        for (parameter, value) in parameters {
-            // Cannot fail: it is a String. With braces a value may have blanks.
-            let _ = writeln!(entry, "    -o {{ {parameter} = {value} }}");
-        }
-        entry
+        format!("127.0.0.1:{port} inet n - n - - smtpd\n    -o syslog_name={name}\n{options}")
     }
+}
+
+/// An option of master.cf for a line of main.cf, which may have blanks.
+pub(crate) fn option(line: &str) -> String {
+    format!("    -o {{ {line} }}\n")
 }
 
 /// The headers of a delivered message.

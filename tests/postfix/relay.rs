@@ -46,6 +46,7 @@ impl PolicyRequest {
 
 /// See the [module](self).
 pub(crate) struct Relay {
+    pub(crate) endpoint: Endpoint,
     requests: Arc<Mutex<Vec<PolicyRequest>>>,
 }
 
@@ -71,7 +72,10 @@ impl Relay {
                 });
             }
         });
-        Ok(Relay { requests })
+        Ok(Relay {
+            endpoint: here.clone(),
+            requests,
+        })
     }
 
     /// All that has been asked so far about a client.

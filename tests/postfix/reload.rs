@@ -109,7 +109,7 @@ pub(crate) fn a_list_that_is_gone_at_hup_stays_in_force(scene: &Scene<'_>) {
             "cannot read the list {}: {why}; the last good list stays in force (clients)",
             clients.display()
         );
-        let mut greylet = scene.rig.greylet.borrow_mut();
+        let mut greylet = scene.greylet();
         greylet.reload([&said, "list of recipients: "]);
     };
     passes(&mut session, "a@s.example");
@@ -144,12 +144,12 @@ fn read_lists(scene: &Scene<'_>, clients: &str, recipients: &str) {
         let rules = text.lines().filter(|line| !line.starts_with('#')).count();
         format!("list of {whose}: {rules} rules from {}", path.display())
     });
-    let mut greylet = scene.rig.greylet.borrow_mut();
+    let mut greylet = scene.greylet();
     greylet.reload([&said[0], &said[1]]);
 }
 
 #[track_caller]
-fn assert_not_delayed(scene: &Scene<'_>, outcome: &Outcome, mail: &Mail) {
+fn assert_not_delayed(scene: &Scene<'_>, outcome: &Outcome, mail: &Mail<'_>) {
     for copy in scene.delivered(outcome, mail) {
         assert_eq!(copy.all("X-Greylist"), [""; 0], "{mail:?}");
     }

@@ -14,7 +14,7 @@ use ::greylet::engine::time::HeaderDate;
 const DAY: u64 = 86_400;
 
 pub(crate) fn a_report_on_mail_through_greylet(scene: &Scene<'_>) {
-    let new_lines = || scene.rig.greylet.borrow_mut().log().to_vec();
+    let new_lines = || scene.greylet().log().to_vec();
     let mut timed_lines = Vec::new();
     let mail_log = mail_log(scene, Wiring::Timed, "greylet", new_lines, |lines| {
         let now = scene.rig.clock.unix_seconds();

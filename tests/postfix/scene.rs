@@ -1,10 +1,12 @@
 //! What a story is told with: mail from networks that no other story has, sent at the time of the tests.
 
+use std::cell::RefMut;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::endpoint::Transport;
+use crate::greylet::Greylet;
 use crate::postfix::{DOMAIN, Headers};
-use crate::relay::PolicyRequest;
+use crate::relay::{PolicyRequest, Relay};
 use crate::rig::{Rig, Wiring};
 use crate::smtp::{Client, Mail, Outcome, Session};
 
@@ -12,6 +14,7 @@ use crate::smtp::{Client, Mail, Outcome, Session};
 pub(crate) struct Scene<'a> {
     pub(crate) rig: &'a Rig,
     pub(crate) transport: Transport,
+    wiring: Wiring,
     network: u16,
 }
 
@@ -20,12 +23,18 @@ impl Scene<'_> {
         Scene {
             rig,
             transport,
+            wiring: Wiring::Timed,
             network: rig.fresh_network(),
         }
     }
 
+    /// The same with mail that goes this way unless another is named, and the greylet that is asked then.
+    pub(crate) fn through(&self, wiring: Wiring) -> Scene<'_> {
+        Scene { wiring, ..*self }
+    }
+
     /// A mail from the scene's first client, to be changed as needed.
-    pub(crate) fn mail(&self) -> Mail {
+    pub(crate) fn mail(&self) -> Mail<'static> {
         Mail {
             client: self.client(1),
             sender: "a@s.example",
@@ -47,6 +56,19 @@ impl Scene<'_> {
         client(address.into())
     }
 
+    /// A domain that no other scene has.
+    pub(crate) fn domain(&self) -> String {
+        format!("n{}.example", self.network)
+    }
+
+    /// The client with the verified name of a host in the scene's domain.
+    pub(crate) fn named(&self, host: &str, client: Client) -> Client {
+        Client {
+            name: Some(format!("{host}.{}", self.domain())),
+            ..client
+        }
+    }
+
     /// Lets time pass.
     pub(crate) fn wait(&self, seconds: u64) {
         self.rig.clock.advance(seconds);
@@ -58,20 +80,20 @@ impl Scene<'_> {
     }
 
     /// Sends a mail in a session of its own.
-    pub(crate) fn send(&self, wiring: Wiring, mail: &Mail) -> Outcome {
+    pub(crate) fn send(&self, wiring: Wiring, mail: &Mail<'_>) -> Outcome {
         self.session(wiring, &mail.client).send(mail)
     }
 
     /// Sends a mail that must be deferred.
     #[track_caller]
-    pub(crate) fn is_deferred(&self, mail: &Mail) {
-        assert_deferred(&self.send(Wiring::Timed, mail), mail);
+    pub(crate) fn is_deferred(&self, mail: &Mail<'_>) {
+        assert_deferred(&self.send(self.wiring, mail), mail);
     }
 
     /// Sends a mail that must be delivered, without a header of ours.
     #[track_caller]
-    pub(crate) fn is_delivered(&self, mail: &Mail) {
-        for copy in self.delivered(&self.send(Wiring::Timed, mail), mail) {
+    pub(crate) fn is_delivered(&self, mail: &Mail<'_>) {
+        for copy in self.delivered(&self.send(self.wiring, mail), mail) {
             assert_eq!(copy.all("X-Greylist"), [""; 0], "{mail:?}");
         }
     }
@@ -79,14 +101,14 @@ impl Scene<'_> {
     /// Sends a mail that must be delivered, with one header that says how long it was delayed.
     #[track_caller]
     pub(crate) fn is_delivered_delayed(&self, mail: &Mail, seconds: u64) {
-        for copy in self.delivered(&self.send(Wiring::Timed, mail), mail) {
+        for copy in self.delivered(&self.send(self.wiring, mail), mail) {
             assert_delayed(&copy, seconds);
         }
     }
 
     /// The delivered copies of a mail that all its recipients must get.
     #[track_caller]
-    pub(crate) fn delivered(&self, outcome: &Outcome, mail: &Mail) -> Vec<Headers> {
+    pub(crate) fn delivered(&self, outcome: &Outcome, mail: &Mail<'_>) -> Vec<Headers> {
         for reply in &outcome.replies {
             assert_eq!(reply, "250 2.1.5 Ok", "{mail:?}");
         }
@@ -104,16 +126,24 @@ impl Scene<'_> {
         copies
     }
 
+    /// The greylet that is asked.
+    pub(crate) fn greylet(&self) -> RefMut<'_, Greylet> {
+        self.rig.greylet(self.wiring)
+    }
+
+    /// The relay that it is asked through.
+    pub(crate) fn relay(&self) -> &Relay {
+        self.rig.relay(self.transport, self.wiring)
+    }
+
     /// What greylet has logged of its decisions about a client.
     pub(crate) fn decisions_about(&self, client: &Client) -> Vec<String> {
-        let mut greylet = self.rig.greylet.borrow_mut();
-        greylet.decisions_about(&client.client_address())
+        self.greylet().decisions_about(&client.client_address())
     }
 
     /// What Postfix has asked, by way of the relay, about a client.
     pub(crate) fn requests_about(&self, client: &Client) -> Vec<PolicyRequest> {
-        let relay = self.rig.relay(self.transport);
-        relay.requests_about(&client.client_address())
+        self.relay().requests_about(&client.client_address())
     }
 }
 
@@ -126,7 +156,7 @@ fn client(address: IpAddr) -> Client {
 
 /// The text that all recipients of a mail that must wait are answered with.
 #[track_caller]
-pub(crate) fn assert_deferred(outcome: &Outcome, mail: &Mail) {
+pub(crate) fn assert_deferred(outcome: &Outcome, mail: &Mail<'_>) {
     let expected = mail.recipients.iter().map(|recipient| deferral(recipient));
     assert_eq!(outcome.replies, expected.collect::<Vec<_>>(), "{mail:?}");
     assert_eq!(outcome.queue_id, None);

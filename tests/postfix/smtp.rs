@@ -6,13 +6,16 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use crate::support::PATIENCE;
 
+/// What all mails say.
+const MESSAGE: &str = "Subject: greetings\r\n\r\nHello.\r\n";
+
 /// Who Postfix is to take us for.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     /// `None` if Postfix is not to know.
     pub(crate) address: Option<IpAddr>,
     /// Verified name, if any.
-    pub(crate) name: Option<&'static str>,
+    pub(crate) name: Option<String>,
 }
 
 impl Client {
@@ -29,17 +32,17 @@ impl Client {
             Some(IpAddr::V6(address)) => format!("IPV6:{address}"),
             None => unavailable(),
         };
-        let name = self.name.map_or_else(unavailable, str::to_owned);
+        let name = self.name.clone().unwrap_or_else(unavailable);
         format!("XCLIENT NAME={name} ADDR={address}")
     }
 }
 
 /// A mail that a client wants to send.
 #[derive(Clone, Debug)]
-pub(crate) struct Mail {
+pub(crate) struct Mail<'a> {
     pub(crate) client: Client,
-    pub(crate) sender: &'static str,
-    pub(crate) recipients: Vec<&'static str>,
+    pub(crate) sender: &'a str,
+    pub(crate) recipients: Vec<&'a str>,
 }
 
 /// What became of it.
@@ -47,6 +50,8 @@ pub(crate) struct Mail {
 pub(crate) struct Outcome {
     /// The replies to RCPT TO.
     pub(crate) replies: Vec<String>,
+    /// The reply to DATA or BDAT, if it was refused.
+    pub(crate) refusal_at_data: Option<String>,
     /// Under which name Postfix has queued it, if it took it for any recipient.
     pub(crate) queue_id: Option<String>,
 }
@@ -73,28 +78,59 @@ impl Session {
 
     /// Sends a command and gives the last line of the reply.
     pub(crate) fn command(&mut self, command: impl Display) -> String {
-        let line = format!("{command}\r\n");
-        let sent = self.0.get_mut().write_all(line.as_bytes());
-        sent.unwrap_or_else(|error| panic!("{command}: {error}"));
+        self.write(format_args!("{command}\r\n"));
         self.reply()
     }
 
+    fn write(&mut self, text: impl Display) {
+        let sent = self.0.get_mut().write_all(text.to_string().as_bytes());
+        sent.unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+
     /// Tries to send a mail. It goes to those recipients that are accepted, if any.
-    pub(crate) fn send(&mut self, mail: &Mail) -> Outcome {
+    pub(crate) fn send(&mut self, mail: &Mail<'_>) -> Outcome {
+        self.offer(mail, |session| {
+            let reply = session.command("DATA");
+            if reply.starts_with("354 ") {
+                session.command(format_args!("{MESSAGE}."))
+            } else {
+                reply
+            }
+        })
+    }
+
+    /// The same with BDAT (RFC 3030).
+    pub(crate) fn send_in_a_chunk(&mut self, mail: &Mail<'_>) -> Outcome {
+        self.offer(mail, |session| {
+            session.write(format_args!("BDAT {} LAST\r\n{MESSAGE}", MESSAGE.len()));
+            session.reply()
+        })
+    }
+
+    fn offer(
+        &mut self,
+        mail: &Mail<'_>,
+        send_message: impl FnOnce(&mut Session) -> String,
+    ) -> Outcome {
         self.expect("250", format_args!("MAIL FROM:<{}>", mail.sender));
         let rcpt_to = |recipient| self.command(format_args!("RCPT TO:<{recipient}>"));
-        let replies: Vec<String> = mail.recipients.iter().map(rcpt_to).collect();
-        if !replies.iter().any(|reply| reply.starts_with("250 ")) {
-            self.expect("250", "RSET");
-            return Outcome {
-                replies,
-                queue_id: None,
-            };
+        let mut outcome = Outcome {
+            replies: mail.recipients.iter().map(rcpt_to).collect(),
+            refusal_at_data: None,
+            queue_id: None,
+        };
+        if outcome.replies.iter().any(|it| it.starts_with("250 ")) {
+            let reply = send_message(self);
+            if reply.starts_with("250 ") {
+                outcome.queue_id = reply.rsplit(' ').next().map(str::to_owned);
+            } else {
+                outcome.refusal_at_data = Some(reply);
+            }
         }
-        self.expect("354", "DATA");
-        let queued = self.expect("250", "Subject: greetings\r\n\r\nHello.\r\n.");
-        let queue_id = queued.rsplit(' ').next().map(str::to_owned);
-        Outcome { replies, queue_id }
+        if outcome.queue_id.is_none() {
+            self.expect("250", "RSET");
+        }
+        outcome
     }
 
     #[track_caller]

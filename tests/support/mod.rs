@@ -225,13 +225,19 @@ impl<S: Read + Write> Client<S> {
             .expect("the bytes are taken");
     }
 
-    /// Reads one reply and gives its action.
-    pub fn action(&mut self) -> String {
+    /// Reads one reply, with the blank line at its end.
+    pub fn reply(&mut self) -> String {
         let mut reply = String::new();
         while !reply.ends_with("\n\n") {
             let read = self.reader.read_line(&mut reply).expect("a reply");
             assert_ne!(read, 0, "the connection was closed after {reply:?}");
         }
+        reply
+    }
+
+    /// Reads one reply and gives its action.
+    pub fn action(&mut self) -> String {
+        let reply = self.reply();
         let action = reply
             .strip_prefix("action=")
             .and_then(|it| it.strip_suffix("\n\n"));

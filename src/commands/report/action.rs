@@ -39,6 +39,9 @@ pub fn action_line<'a>(line: &Line<'a>) -> Option<ActionLine<'a>> {
     let (action, rest) = split_once(text.strip_prefix(b"action=")?, b", reason=")?;
     let (reason, rest) = split_once(rest, b", ")?;
     let (delay, rest) = optional(rest, b"delay=");
+    // Whom the server took for the client, and how, is found out again: older lines do not say it.
+    let (_, rest) = optional(rest, b"identity=");
+    let (_, rest) = optional(rest, b"folded=");
     let (client_name, rest) = optional(rest, b"client_name=");
     let (client_address, rest) = optional(rest, b"client_address=");
     let action = match action {
@@ -171,6 +174,31 @@ mod tests {
                 format!("action=pass, reason=client AWL, {CLIENT}, sender=a@s.example"),
                 FIRST,
                 "client AWL",
+                "a@s.example",
+                "",
+            ),
+            (
+                format!(
+                    "action=pass, reason=triplet found, delay=642, identity=example.com, folded=yes, {CLIENT}, sender=a-1@s.example, recipient=b@r.example"
+                ),
+                Action::Pass { delay: Some(642) },
+                "triplet found",
+                "a-1@s.example",
+                "b@r.example",
+            ),
+            (
+                format!(
+                    "action=greylist, reason=early-retry (1s missing), identity=example.com, {CLIENT}, recipient=b@r.example"
+                ),
+                Action::Greylist,
+                "early-retry (1s missing)",
+                "",
+                "b@r.example",
+            ),
+            (
+                format!("action=greylist, reason=new, folded=yes, {CLIENT}, sender=a@s.example"),
+                Action::Greylist,
+                "new",
                 "a@s.example",
                 "",
             ),

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::summary::{Lost, Share, Source, Summary, network_name};
 use super::time::Moment;
+use super::what_if::WhatIf;
 use crate::engine::log_line::Logged;
 
 /// Writes it, and a line end.
@@ -52,14 +53,56 @@ pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     })?;
     out.write_all(b"},\"networks\":[")?;
     list(out, summary.networks(), write_network)?;
-    out.write_all(b"]}\n")
+    out.write_all(b"]")?;
+    if let Some(what_if) = &summary.what_if {
+        write_what_if(out, summary, what_if)?;
+    }
+    out.write_all(b"}\n")
+}
+
+fn write_what_if<W: Write>(out: &mut W, summary: &Summary, what_if: &WhatIf) -> io::Result<()> {
+    let deferred = summary.deferred();
+    let still = deferred - what_if.at_once();
+    let is_known = summary.are_passes_known();
+    out.write_all(b",\"what_if\":{\"greylist\":\"suspicious\"")?;
+    for (name, number) in [
+        ("passed_at_once", Some(what_if.at_once())),
+        ("came_back", is_known.then_some(what_if.passed)),
+        ("never_back", is_known.then_some(what_if.never_back)),
+        ("waiting", Some(what_if.waiting)),
+        ("still_deferred", Some(still)),
+    ] {
+        let share = number.and_then(|number| Share::of(number, deferred));
+        let (number, share) = (OrNull(number), OrNull(share.map(decimal)));
+        write!(out, ",\"{name}\":{number},\"{name}_share\":{share}")?;
+    }
+    write!(
+        out,
+        ",\"spared_mean\":{},\"spared_median\":{},\"passed_elsewhere\":{},\"mail_server_passes\":{},\"organisations\":[",
+        OrNull(what_if.spared.map(|(mean, _)| mean)),
+        OrNull(what_if.spared.map(|(_, median)| median)),
+        what_if.passed_elsewhere,
+        what_if.mail_server_passes,
+    )?;
+    list(out, what_if.organisations.iter(), |out, organisation| {
+        write!(
+            out,
+            "{{\"organisation\":{},\"mails\":{},\"passed_elsewhere\":{},\"sender\":{}}}",
+            bytes(&organisation.domain),
+            organisation.mails,
+            organisation.passed_elsewhere,
+            bytes(&organisation.sender),
+        )
+    })?;
+    let others = what_if.organisations_left_out;
+    write!(out, "],\"organisations_left_out\":{others}}}")
 }
 
 fn write_network<W: Write>(out: &mut W, network: &[Lost]) -> io::Result<()> {
     let Some(first) = network.first() else {
         return Ok(());
     };
-    let name = network_name(first.pending.identity);
+    let name = network_name(first.pending.network);
     write!(out, "{{\"network\":{},\"mails\":[", Text(&name))?;
     list(out, network.iter(), |out, lost| {
         let pending = &lost.pending;
@@ -128,10 +171,8 @@ impl<T: AsRef<str>> fmt::Display for Text<T> {
 }
 
 fn decimal(share: Share) -> String {
-    let (ones, rest) = (
-        share.ten_thousandths / 10_000,
-        share.ten_thousandths % 10_000,
-    );
+    let ten_thousandths = share.scaled(10_000);
+    let (ones, rest) = (ten_thousandths / 10_000, ten_thousandths % 10_000);
     format!("{ones}.{rest:04}")
 }
 

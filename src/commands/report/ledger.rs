@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::time::Moment;
-use crate::engine::identity::{Identity, Lookup};
+use crate::engine::access::Clients;
+use crate::engine::identity::{Client, Lookup, Prefixes};
 use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
-use crate::engine::triplet::{Fingerprint, FingerprintKey};
+use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Triplet};
 
 /// How much a ledger keeps.
 #[derive(Clone, Copy, Debug)]
@@ -44,18 +46,20 @@ pub struct Mail<'a> {
 /// A mail that has been deferred and has not passed since.
 #[derive(Debug)]
 pub struct Pending {
-    /// What it is; the latest try's, if they differ.
+    /// What it is; the first try's, if they differ.
     pub mail: Mail<'static>,
-    /// The client's network.
-    pub identity: Identity,
+    /// The first address of that client's network.
+    pub network: IpAddr,
     /// How often it was deferred.
     pub tries: u64,
     /// When it was deferred first.
     pub first: Option<Moment>,
     /// When it was deferred last.
     pub last: Option<Moment>,
-    /// Its place among the events.
+    /// The place of its last try among the events.
     order: u64,
+    /// And of its first.
+    order_first: u64,
     pair: Fingerprint,
 }
 
@@ -64,13 +68,16 @@ pub struct Ledger {
     limits: Limits,
     key: FingerprintKey,
     lookup: Lookup,
+    /// The lists, for their pools.
+    lists: Rc<Clients>,
     /// Boxed, because the map and the sorted list have to be moved as they grow.
     pending: HashMap<Fingerprint, Box<Pending>>,
-    /// When sender and recipient passed last, from whatever network; only for those that have been deferred.
+    /// When sender and recipient passed last, from whatever client; only for those that have been deferred.
     pairs: HashMap<Fingerprint, u64>,
     text_bytes: usize,
     events: u64,
-    delays: Vec<u64>,
+    delays: Delays,
+    delays_of_mail_servers: Delays,
     /// What has been counted.
     pub counts: Counts,
 }
@@ -88,20 +95,52 @@ pub struct Counts {
     pub at_once: BTreeMap<&'static str, u64>,
     /// Deferrals that found no room in the ledger.
     pub left_out: u64,
+    /// Of the mails that were deferred and then passed, those whose first try was a mail server's.
+    pub passed_of_mail_servers: u64,
+    /// Passes because of a mail server's name, as `--greylist=suspicious` gives them.
+    pub mail_server_passes: u64,
+}
+
+/// Delays of mails that passed, in seconds.
+#[derive(Default)]
+struct Delays(Vec<u64>);
+
+impl Delays {
+    /// Adds one that is known, while there are fewer than `most`.
+    fn add(&mut self, delay: Option<u64>, most: usize) {
+        if self.0.len() < most {
+            self.0.extend(delay);
+        }
+    }
+
+    fn mean_and_median(&mut self) -> Option<(u64, u64)> {
+        let delays = &mut self.0;
+        let count = delays.len();
+        if count == 0 {
+            return None;
+        }
+        delays.sort_unstable();
+        let sum: u128 = delays.iter().map(|delay| u128::from(*delay)).sum();
+        let mean = (sum + count as u128 / 2) / count as u128;
+        let middle = (delays[(count - 1) / 2], delays[count / 2]);
+        Some((u64::try_from(mean).ok()?, middle.0.midpoint(middle.1)))
+    }
 }
 
 impl Ledger {
-    /// An empty one.
-    pub fn new(limits: Limits) -> Ledger {
+    /// An empty one. The lists say who is a pool.
+    pub fn new(limits: Limits, lists: Rc<Clients>) -> Ledger {
         Ledger {
             limits,
             key: random_key(),
             lookup: Lookup::default(),
+            lists,
             pending: HashMap::new(),
             pairs: HashMap::new(),
             text_bytes: 0,
             events: 0,
-            delays: Vec::new(),
+            delays: Delays::default(),
+            delays_of_mail_servers: Delays::default(),
             counts: Counts::default(),
         }
     }
@@ -110,8 +149,9 @@ impl Ledger {
     pub fn defer(&mut self, mail: &Mail<'_>, at: Option<Moment>) {
         self.events += 1;
         self.counts.deferrals += 1;
-        let (triplet, pair) = (self.triplet(mail), self.pair(mail));
-        if let Some(known) = self.pending.get_mut(&triplet) {
+        let Known { triplet, pair } = self.known_by(mail);
+        let place = self.place(triplet).unwrap_or(triplet.first);
+        if let Some(known) = self.pending.get_mut(&place) {
             known.tries += 1;
             known.last = at.or(known.last);
             known.order = self.events;
@@ -129,42 +169,61 @@ impl Ledger {
             self.pairs.entry(pair).or_insert(0);
         }
         let pending = Pending {
-            identity: self.lookup.identity(kept.client_address),
+            network: Prefixes::default().network(kept.client_address),
             mail: kept,
             tries: 1,
             first: at,
             last: at,
             order: self.events,
+            order_first: self.events,
             pair,
         };
-        self.pending.insert(triplet, Box::new(pending));
+        self.pending.insert(triplet.first, Box::new(pending));
     }
 
     /// Books that a mail was passed; `delay` is what the log says of it, in seconds.
     pub fn pass(&mut self, mail: &Mail<'_>, reason: &[u8], delay: Option<u64>, at: Option<Moment>) {
         self.events += 1;
-        let (triplet, pair) = (self.triplet(mail), self.pair(mail));
+        let Known { triplet, pair } = self.known_by(mail);
         if let Some(last_pass) = self.pairs.get_mut(&pair) {
             *last_pass = self.events;
         }
-        let Some(pending) = self.pending.remove(&triplet) else {
+        if reason == MAIL_SERVER {
+            self.counts.mail_server_passes += 1;
+        }
+        let Some(pending) = self.remove(triplet) else {
             match delay {
                 Some(_) => self.counts.deferred_before += 1,
                 None => *self.counts.at_once.entry(known_reason(reason)).or_default() += 1,
             }
             return;
         };
-        self.text_bytes -= pending.mail.bytes();
         self.counts.passed += 1;
         let by_times = || at?.since(pending.first?);
-        if self.delays.len() < self.limits.entries {
-            self.delays.extend(delay.or_else(by_times));
+        let delay = delay.or_else(by_times);
+        let most = self.limits.entries;
+        self.delays.add(delay, most);
+        if self.mail_server(&pending.mail).is_some() {
+            self.counts.passed_of_mail_servers += 1;
+            self.delays_of_mail_servers.add(delay, most);
         }
+    }
+
+    /// Takes out a mail that is pending. As the server has it, a pass is one for the client's name and for its network, so it
+    /// settles what is pending under either; the older one counts.
+    fn remove(&mut self, triplet: Triplet) -> Option<Box<Pending>> {
+        let fingerprints = triplet.fingerprints();
+        let removed = fingerprints.filter_map(|fingerprint| {
+            let pending = self.pending.remove(&fingerprint)?;
+            self.text_bytes -= pending.mail.bytes();
+            Some(pending)
+        });
+        removed.min_by_key(|pending| pending.order_first)
     }
 
     /// Whether a mail is pending.
     pub fn is_pending(&self, mail: &Mail<'_>) -> bool {
-        self.pending.contains_key(&self.triplet(mail))
+        self.place(self.known_by(mail).triplet).is_some()
     }
 
     /// Whether nothing has been booked.
@@ -174,45 +233,61 @@ impl Ledger {
 
     /// Mean and median of the delays of what passed, in seconds.
     pub fn mean_and_median(&mut self) -> Option<(u64, u64)> {
-        let delays = &mut self.delays;
-        let count = delays.len();
-        if count == 0 {
-            return None;
-        }
-        delays.sort_unstable();
-        let sum: u128 = delays.iter().map(|delay| u128::from(*delay)).sum();
-        let mean = (sum + count as u128 / 2) / count as u128;
-        let middle = (delays[(count - 1) / 2], delays[count / 2]);
-        Some((u64::try_from(mean).ok()?, middle.0.midpoint(middle.1)))
+        self.delays.mean_and_median()
+    }
+
+    /// Mean and median of the delays of what passed and was first tried by a mail server, in seconds.
+    pub fn mean_and_median_of_mail_servers(&mut self) -> Option<(u64, u64)> {
+        self.delays_of_mail_servers.mean_and_median()
     }
 
     /// What has not come back, in the order of networks and then of the log.
     pub fn take_pending(&mut self) -> Vec<Box<Pending>> {
         let mut pending: Vec<Box<Pending>> = self.pending.drain().map(|(_, it)| it).collect();
-        pending.sort_unstable_by_key(|pending| (network(pending.identity), pending.order));
+        pending.sort_unstable_by_key(|pending| (pending.network, pending.order));
         pending
     }
 
-    /// Whether the same sender and recipient passed later from another network, as the machines of a big provider do. Bounces
-    /// all have the same sender, so that of them nothing is known.
+    /// Whether the same sender and recipient passed later from a client of another organisation and network, as the machines of
+    /// some providers do. Bounces all have the same sender, so that of them nothing is known.
     pub fn has_passed_elsewhere(&self, pending: &Pending) -> bool {
         let last_pass = self.pairs.get(&pending.pair);
         !pending.mail.sender.is_empty() && last_pass.is_some_and(|pass| *pass > pending.order)
     }
 
-    fn triplet(&self, mail: &Mail<'_>) -> Fingerprint {
-        let identity = self.lookup.identity(mail.client_address);
-        self.fingerprint(identity, mail)
+    fn known_by(&self, mail: &Mail<'_>) -> Known {
+        let parties = Parties::new(self.lookup.sender_form(), &mail.sender, &mail.recipient);
+        Known {
+            triplet: self.key.triplet(&self.client(mail), &parties),
+            pair: self.key.written_to(&parties),
+        }
     }
 
-    fn pair(&self, mail: &Mail<'_>) -> Fingerprint {
-        let nobody = Identity::Host(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        self.fingerprint(nobody, mail)
+    fn client<'m>(&self, mail: &'m Mail<'_>) -> Client<'m> {
+        let (address, name) = (mail.client_address, &mail.client_name);
+        let pool = self.lists.find_pool(name).map(|pool| pool.name);
+        self.lookup.client(address, name, &mail.sender, pool)
     }
 
-    fn fingerprint(&self, identity: Identity, mail: &Mail<'_>) -> Fingerprint {
-        self.key.triplet(identity, &mail.sender, &mail.recipient)
+    /// The organisation of a mail's client, if its name is evidence of a mail server.
+    pub fn mail_server<'m>(&self, mail: &'m Mail<'_>) -> Option<&'m [u8]> {
+        let client = self.client(mail);
+        let organisation = client.organisation.filter(|_| client.is_mail_server())?;
+        Some(organisation.domain.as_bytes())
     }
+
+    /// Where a mail is pending.
+    fn place(&self, triplet: Triplet) -> Option<Fingerprint> {
+        let mut fingerprints = triplet.fingerprints();
+        fingerprints.find(|fingerprint| self.pending.contains_key(fingerprint))
+    }
+}
+
+/// What a mail is known by.
+struct Known {
+    triplet: Triplet,
+    /// Sender and recipient alone.
+    pair: Fingerprint,
 }
 
 /// A key that nobody who writes into a log can know.
@@ -224,12 +299,8 @@ fn random_key() -> FingerprintKey {
     FingerprintKey::new(key)
 }
 
-/// The first address of a network.
-pub fn network(identity: Identity) -> IpAddr {
-    match identity {
-        Identity::Network(address) | Identity::Host(address) => address,
-    }
-}
+/// Why mail passes because of a mail server's name, in the log's words.
+const MAIL_SERVER: &[u8] = b"mail server";
 
 /// One of the reasons that there are, so that a log cannot make up others.
 fn known_reason(reason: &[u8]) -> &'static str {
@@ -239,7 +310,11 @@ fn known_reason(reason: &[u8]) -> &'static str {
         "client whitelist",
         "recipient whitelist",
         "authenticated",
+        "outgoing",
         "local client",
+        "mail server",
+        "wrote to",
+        "null sender",
     ];
     let known = reasons.iter().find(|known| known.as_bytes() == reason);
     known.copied().unwrap_or("other")
@@ -279,8 +354,15 @@ mod tests {
         }
     }
 
+    fn named<'a>(name: &'a str, address: &str, sender: &'a str) -> Mail<'a> {
+        Mail {
+            client_name: Cow::Borrowed(name.as_bytes()),
+            ..mail(address, sender, "b@r.example")
+        }
+    }
+
     fn ledger() -> Ledger {
-        Ledger::new(Limits::DEFAULT)
+        Ledger::new(Limits::DEFAULT, Rc::default())
     }
 
     #[test]
@@ -313,6 +395,76 @@ mod tests {
             );
             assert!(ledger.take_pending().is_empty() && ledger.text_bytes == 0);
         }
+    }
+
+    /// A retry by another machine of the same organisation is a retry; one by another customer's line is not.
+    #[test]
+    fn an_organisation_is_one_client() {
+        let (clients, findings) = Clients::read([&b"pool farm.example"[..]]);
+        assert!(findings.is_empty());
+        let lists = Rc::new(clients);
+        for (first, second, is_retry) in [
+            ("mail-1.s.example", "smtp2.s.example", true),
+            ("mail-1.s.example", "MAIL-3.S.example", true),
+            ("a.farm.example", "b.farm.example", true),
+            ("mail-1.s.example", "unknown", false),
+            ("line-1.s.example", "line-2.s.example", false),
+        ] {
+            let mut ledger = Ledger::new(Limits::DEFAULT, Rc::clone(&lists));
+            ledger.defer(&named(first, "192.0.2.1", "a@other.example"), None);
+            let second = named(second, "198.51.100.1", "a@other.example");
+            ledger.pass(&second, b"triplet found", Some(300), None);
+            assert_eq!(ledger.counts.passed == 1, is_retry, "{first} {second:?}");
+            let pending = ledger.take_pending();
+            assert_eq!(pending.is_empty(), is_retry, "{first} {second:?}");
+            // Who passed is then somebody else.
+            for pending in pending {
+                assert!(ledger.has_passed_elsewhere(&pending));
+            }
+        }
+    }
+
+    /// While DNS fails the client has no name; a pass settles what is pending under either.
+    #[test]
+    fn a_name_that_is_lost_for_a_while() {
+        let with_name = named("mail.s.example", "192.0.2.1", "a@s.example");
+        let without = named("unknown", "192.0.2.2", "a@s.example");
+        for (tries, deferred_by_name) in [
+            ([&with_name, &without], true),
+            ([&without, &with_name], false),
+        ] {
+            let mut ledger = ledger();
+            for mail in tries {
+                ledger.defer(mail, None);
+            }
+            ledger.pass(&with_name, b"triplet found", Some(300), None);
+            assert_eq!(ledger.counts.passed, 1);
+            // The first try tells whose mail it was.
+            assert_eq!(
+                ledger.counts.passed_of_mail_servers,
+                u64::from(deferred_by_name)
+            );
+            assert!(ledger.take_pending().is_empty() && ledger.text_bytes == 0);
+        }
+    }
+
+    #[test]
+    fn delays_of_mail_servers() {
+        let mut ledger = ledger();
+        for (name, delay) in [
+            ("mail.s.example", 600),
+            ("unknown", 9_000),
+            ("www.s.example", 9_000),
+            ("mx1.s.example", 300),
+        ] {
+            let mail = named(name, "192.0.2.1", "a@s.example");
+            ledger.defer(&mail, None);
+            ledger.pass(&mail, b"triplet found", Some(delay), None);
+        }
+        assert_eq!(ledger.counts.passed, 4);
+        assert_eq!(ledger.counts.passed_of_mail_servers, 2);
+        assert_eq!(ledger.mean_and_median_of_mail_servers(), Some((450, 450)));
+        assert_eq!(ledger.mean_and_median(), Some((4_725, 4_800)));
     }
 
     #[test]
@@ -363,7 +515,7 @@ mod tests {
                 ..Limits::DEFAULT
             },
         ] {
-            let mut ledger = Ledger::new(limits);
+            let mut ledger = Ledger::new(limits, Rc::default());
             for sender in ["1", "2", "3", "1"] {
                 ledger.defer(&mail("192.0.2.1", sender, "b"), None);
             }

@@ -9,9 +9,11 @@ pub mod people;
 pub mod postfix;
 pub mod summary;
 pub mod time;
+pub mod what_if;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use action::{Action, ActionLine, action_line};
 use input::{Input, NextLine, STDIN};
@@ -22,10 +24,15 @@ use summary::{Lines, Source, Summary};
 use time::Moment;
 
 use crate::cli::Report;
+use crate::engine::access::Clients;
 use crate::error::Error;
+use crate::lists::Sources;
 
 /// What greylisting says by default, Postgrey's and greylet's.
 const GREYLIST_TEXT_DEFAULT: &str = "Greylisted";
+
+/// Reasons for passes after which the mail may still be deferred.
+const UNDECIDED: [&[u8]; 2] = [b"not RCPT", b"null sender before DATA"];
 
 /// Reads and prints.
 ///
@@ -41,7 +48,7 @@ pub fn run(options: &Report) -> Result<ExitCode, Error> {
         [] => &[STDIN.to_owned()],
         files => files,
     };
-    let mut reading = Reading::new(greylist_text);
+    let mut reading = Reading::new(greylist_text, load_lists());
     let mut inputs = open(names);
     let mut failures = names.len() - inputs.len();
     for input in &mut inputs {
@@ -57,7 +64,7 @@ pub fn run(options: &Report) -> Result<ExitCode, Error> {
     if failures == names.len() && reading.lines.read == 0 {
         return Ok(status);
     }
-    let summary = reading.summary();
+    let summary = reading.summary(options.what_if);
     let mut out = BufWriter::new(io::stdout().lock());
     let written = match options.json {
         true => json::write(&mut out, &summary),
@@ -90,6 +97,15 @@ fn open(names: &[String]) -> Vec<Input> {
     inputs
 }
 
+/// The lists that serve uses when none are named, from which the report takes the pools.
+fn load_lists() -> Rc<Clients> {
+    let loaded = Sources::new(&[], &[]).load_clients();
+    for problem in &loaded.problems {
+        log::warn!("{problem}; its pools are not known");
+    }
+    Rc::new(loaded.list)
+}
+
 fn complain(name: &str, error: &io::Error) {
     log::error!("cannot read {}: {error}", name.escape_debug());
 }
@@ -104,11 +120,11 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(greylist_text: &str) -> Reading {
+    fn new(greylist_text: &str, lists: Rc<Clients>) -> Reading {
         Reading {
             lines: Lines::default(),
-            ledger: Ledger::new(Limits::DEFAULT),
-            postfix: Some(PostfixLog::new(greylist_text)),
+            ledger: Ledger::new(Limits::DEFAULT, Rc::clone(&lists)),
+            postfix: Some(PostfixLog::new(greylist_text, lists)),
         }
     }
 
@@ -145,23 +161,24 @@ impl Reading {
     fn book(&mut self, line: &ActionLine<'_>, at: Option<Moment>) {
         match line.action {
             Action::Greylist => self.ledger.defer(&line.mail, at),
-            // Another SMTP command than RCPT was asked about (--verbose): that says nothing of the mail.
-            Action::Pass { .. } if line.reason == b"not RCPT" => {}
+            // Nothing is decided: another SMTP command than RCPT was asked about (--verbose), or the decision is left to DATA.
+            Action::Pass { .. } if UNDECIDED.contains(&line.reason) => {}
             Action::Pass { delay } => self.ledger.pass(&line.mail, line.reason, delay, at),
         }
     }
 
-    fn summary(self) -> Summary {
-        match self.postfix {
-            None => Summary::new(Some(Source::ActionLines), self.ledger, self.lines),
+    fn summary(self, is_what_if_wanted: bool) -> Summary {
+        let (source, ledger) = match self.postfix {
+            None => (Some(Source::ActionLines), self.ledger),
             Some(postfix) => {
                 let source = match (postfix.ledger.is_empty(), postfix.has_deliveries) {
                     (true, _) => None,
                     (false, true) => Some(Source::Postfix),
                     (false, false) => Some(Source::PostfixRejects),
                 };
-                Summary::new(source, postfix.ledger, self.lines)
+                (source, postfix.ledger)
             }
-        }
+        };
+        Summary::new(source, ledger, self.lines, is_what_if_wanted)
     }
 }

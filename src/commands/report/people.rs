@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use super::input::LINE_BYTES_MAX;
 use super::ledger::Mail;
-use super::summary::{Lost, STILL_WAITING, Source, Summary, network_name};
+use super::summary::{Lost, STILL_WAITING, Share, Source, Summary, network_name};
+use super::what_if::{Organisation, WhatIf};
 use crate::engine::log_line::Logged;
 
 /// Writes it.
@@ -21,7 +22,11 @@ pub fn write(out: &mut impl Write, summary: &Summary, greylist_text: &str) -> io
         }
         None => write_nothing(out, summary, greylist_text)?,
     }
-    write_notes(out, summary)
+    write_notes(out, summary)?;
+    match (&summary.what_if, summary.source) {
+        (Some(what_if), Some(_)) => write_what_if(out, summary, what_if),
+        _ => Ok(()),
+    }
 }
 
 fn write_nothing(out: &mut impl Write, summary: &Summary, greylist_text: &str) -> io::Result<()> {
@@ -47,7 +52,7 @@ fn write_lost(out: &mut impl Write, summary: &Summary, source: Source) -> io::Re
     }
     for network in summary.networks() {
         if let Some(first) = network.first() {
-            writeln!(out, "\n{}", network_name(first.pending.identity))?;
+            writeln!(out, "\n{}", network_name(first.pending.network))?;
         }
         for lost in network {
             writeln!(out, "  {}", LostLine(lost))?;
@@ -67,10 +72,9 @@ fn write_totals(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         &format!("in {deferrals}"),
     )?;
     if summary.are_passes_known() {
-        let after = summary.delay.map(|(mean, median)| {
-            let (mean, median) = (Duration(mean), Duration(median));
-            format!("after {mean} on average (median {median})")
-        });
+        let after = summary
+            .delay
+            .map(|delay| format!("after {}", Average(delay)));
         row(out, "came back", counts.passed, &after.unwrap_or_default())?;
     }
     let hours = STILL_WAITING / 3_600;
@@ -78,11 +82,9 @@ fn write_totals(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     row(out, "still waiting", summary.waiting, &young)?;
     let lost = summary.lost.len() as u64;
     if summary.are_passes_known() {
-        let share = summary.lost_share().map(|share| {
-            let tenths = (share.ten_thousandths + 5) / 10;
-            let (percent, tenth) = (tenths / 10, tenths % 10);
-            format!("{percent}.{tenth} % of what is not still waiting")
-        });
+        let share = summary
+            .lost_share()
+            .map(|share| format!("{} of what is not still waiting", Percent(share)));
         row(out, "never back", lost, &share.unwrap_or_default())?;
     } else {
         row(out, "not known", lost, "")?;
@@ -124,7 +126,7 @@ fn write_notes(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     let elsewhere = summary.passed_elsewhere() as u64;
     if elsewhere > 0 {
         notes.push(format!(
-            "{} \"passed elsewhere\": later the same sender and recipient passed from another network.",
+            "{} \"passed elsewhere\": later the same sender and recipient passed from a client of another organisation and network.",
             Count(elsewhere, "mail")
         ));
     }
@@ -151,6 +153,96 @@ fn write_notes(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         writeln!(out, "{distance}{note}")?;
     }
     Ok(())
+}
+
+fn write_what_if(out: &mut impl Write, summary: &Summary, what_if: &WhatIf) -> io::Result<()> {
+    let deferred = summary.deferred();
+    let remark = |mails: u64, more: Option<String>| {
+        let share = Share::of(mails, deferred).map(|share| Percent(share).to_string());
+        let parts: Vec<String> = share.into_iter().chain(more).collect();
+        parts.join(", ")
+    };
+    let mails = Count(deferred, "mail");
+    writeln!(out, "\nWith --greylist=suspicious, of {mails} deferred")?;
+    let at_once = what_if.at_once();
+    let why = remark(at_once, Some("first tried by a mail server".to_owned()));
+    row(out, "passed at once", at_once, &why)?;
+    let WhatIf {
+        passed,
+        waiting,
+        never_back,
+        ..
+    } = *what_if;
+    if summary.are_passes_known() {
+        let spared = what_if
+            .spared
+            .map(|delay| format!("spared {}", Average(delay)));
+        row(out, "  came back", passed, &remark(passed, spared))?;
+        let let_in = (never_back > 0).then(|| "let in, and probably spam; see below".to_owned());
+        row(out, "  never back", never_back, &remark(never_back, let_in))?;
+    } else {
+        row(out, "  not known", never_back, &remark(never_back, None))?;
+    }
+    row(out, "  waiting", waiting, &remark(waiting, None))?;
+    let still = deferred - at_once;
+    row(out, "still deferred", still, &remark(still, None))?;
+    write_organisations(out, summary, what_if)?;
+    if what_if.mail_server_passes > 0 {
+        let times = Count(what_if.mail_server_passes, "time");
+        writeln!(
+            out,
+            "\nThe log has that mode already: a mail server's name let mail pass {times}. With --greylist=all the first of them would"
+        )?;
+        writeln!(
+            out,
+            "have waited; whether they would have come back cannot be known."
+        )?;
+    }
+    Ok(())
+}
+
+fn write_organisations(
+    out: &mut impl Write,
+    summary: &Summary,
+    what_if: &WhatIf,
+) -> io::Result<()> {
+    if what_if.organisations.is_empty() {
+        return Ok(());
+    }
+    let fate = match summary.are_passes_known() {
+        true => "never back",
+        false => "perhaps never back",
+    };
+    writeln!(
+        out,
+        "\nLet in and {fate}, by the client's organisation, with one of the senders"
+    )?;
+    for organisation in &what_if.organisations {
+        writeln!(out, "  {}", OrganisationLine(organisation))?;
+    }
+    match what_if.organisations_left_out {
+        0 => Ok(()),
+        others => writeln!(out, "  and {}", Count(others, "other organisation")),
+    }
+}
+
+/// `      12  shop.example  <news@shop.example>, 3 passed elsewhere`
+struct OrganisationLine<'a>(&'a Organisation);
+
+impl fmt::Display for OrganisationLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Organisation {
+            domain,
+            mails,
+            passed_elsewhere,
+            sender,
+        } = self.0;
+        write!(f, "{mails:>8}  {}  <{}>", Logged(domain), Logged(sender))?;
+        match passed_elsewhere {
+            0 => Ok(()),
+            elsewhere => write!(f, ", {elsewhere} passed elsewhere"),
+        }
+    }
 }
 
 /// `mail.example.com[192.0.2.1]  a@s.example -> b@r.example  2 tries, Nov 23 20:08:13 to Nov 23 20:09:00`
@@ -193,6 +285,26 @@ impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}
+
+/// A part of a whole, as `57.1 %`.
+struct Percent(Share);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = self.0.scaled(1_000);
+        write!(f, "{}.{} %", tenths / 10, tenths % 10)
+    }
+}
+
+/// Mean and median in seconds, as `7 min 54 s on average (median 8 min 0 s)`.
+struct Average((u64, u64));
+
+impl fmt::Display for Average {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mean, median) = (Duration(self.0.0), Duration(self.0.1));
+        write!(f, "{mean} on average (median {median})")
     }
 }
 

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::ledger::{Ledger, Limits, Mail};
 use super::line::{Line, find, split_once};
 use super::time::Moment;
+use crate::engine::access::Clients;
 use crate::engine::identity::parse_address;
 
 /// Most mails on their way through Postfix at a time.
@@ -32,12 +34,12 @@ struct Accepted {
 }
 
 impl PostfixLog {
-    /// Greylisting's rejects contain the text.
-    pub fn new(greylist_text: &str) -> PostfixLog {
+    /// Greylisting's rejects contain the text; the lists say who is a pool.
+    pub fn new(greylist_text: &str, lists: Rc<Clients>) -> PostfixLog {
         PostfixLog {
             greylist_text: greylist_text.into(),
             accepted: HashMap::new(),
-            ledger: Ledger::new(Limits::DEFAULT),
+            ledger: Ledger::new(Limits::DEFAULT, lists),
             has_deliveries: false,
         }
     }

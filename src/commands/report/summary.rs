@@ -1,8 +1,10 @@
 //! What there is to say of a log: who never came back, by network, and the totals.
 
-use super::ledger::{Counts, Ledger, Pending, network};
+use std::net::IpAddr;
+
+use super::ledger::{Counts, Ledger, Pending};
 use super::time::Moment;
-use crate::engine::identity::Identity;
+use super::what_if::WhatIf;
 
 /// What was tried first less than so many seconds before the log's end may still come back.
 pub const STILL_WAITING: u64 = 4 * 3_600;
@@ -33,15 +35,27 @@ pub struct Lines {
 pub struct Lost {
     /// The mail.
     pub pending: Box<Pending>,
-    /// Its sender's mail to its recipient passed later from another network.
+    /// Its sender's mail to its recipient passed later from a client of another organisation and network.
     pub passed_elsewhere: bool,
 }
 
 /// A part of a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// 10,000 is the whole.
-    pub ten_thousandths: u64,
+    part: u64,
+    whole: u64,
+}
+
+impl Share {
+    /// `None` of nothing.
+    pub fn of(part: u64, whole: u64) -> Option<Share> {
+        (whole > 0).then_some(Share { part, whole })
+    }
+
+    /// Where the whole is `scale`, rounded.
+    pub fn scaled(self, scale: u64) -> u64 {
+        (self.part * scale + self.whole / 2) / self.whole
+    }
 }
 
 /// All that is said.
@@ -58,27 +72,36 @@ pub struct Summary {
     pub waiting: u64,
     /// Mails that never came back, those of a network beside each other.
     pub lost: Vec<Lost>,
+    /// What another mode would have done, if that is wanted.
+    pub what_if: Option<WhatIf>,
 }
 
 impl Summary {
     /// Draws the sums of a ledger.
-    pub fn new(source: Option<Source>, mut ledger: Ledger, lines: Lines) -> Summary {
-        let pending = ledger.take_pending();
-        let all = pending.len();
-        let lost: Vec<Lost> = pending
+    pub fn new(
+        source: Option<Source>,
+        mut ledger: Ledger,
+        lines: Lines,
+        is_what_if_wanted: bool,
+    ) -> Summary {
+        let pending = ledger.take_pending().into_iter();
+        let (waiting, lost): (Vec<_>, Vec<_>) =
+            pending.partition(|pending| is_waiting(pending, lines.end));
+        let lost: Vec<Lost> = lost
             .into_iter()
-            .filter(|pending| !is_waiting(pending, lines.end))
             .map(|pending| Lost {
                 passed_elsewhere: ledger.has_passed_elsewhere(&pending),
                 pending,
             })
             .collect();
+        let what_if = is_what_if_wanted.then(|| WhatIf::new(&mut ledger, &waiting, &lost));
         Summary {
             source,
             lines,
             delay: ledger.mean_and_median(),
-            waiting: (all - lost.len()) as u64,
+            waiting: waiting.len() as u64,
             lost,
+            what_if,
             counts: ledger.counts,
         }
     }
@@ -91,11 +114,8 @@ impl Summary {
     /// What part never came back of that which is not waiting.
     pub fn lost_share(&self) -> Option<Share> {
         let lost = self.lost.len() as u64;
-        let decided = lost + self.counts.passed;
-        let is_known = decided > 0 && self.are_passes_known();
-        is_known.then(|| Share {
-            ten_thousandths: (lost * 10_000 + decided / 2) / decided,
-        })
+        let share = Share::of(lost, lost + self.counts.passed);
+        share.filter(|_| self.are_passes_known())
     }
 
     /// Whether the log tells what passed.
@@ -114,7 +134,7 @@ impl Summary {
     /// Those that never came back, network by network.
     pub fn networks(&self) -> impl Iterator<Item = &[Lost]> {
         self.lost
-            .chunk_by(|left, right| left.pending.identity == right.pending.identity)
+            .chunk_by(|left, right| left.pending.network == right.pending.network)
     }
 }
 
@@ -124,11 +144,8 @@ fn is_waiting(pending: &Pending, end: Option<Moment>) -> bool {
 }
 
 /// A network as people write it: `192.0.2.0/24`.
-pub fn network_name(identity: Identity) -> String {
+pub fn network_name(network: IpAddr) -> String {
     // Those of the default lookup.
-    let bits = match network(identity) {
-        address if address.is_ipv4() => 24,
-        _ => 64,
-    };
-    format!("{}/{bits}", network(identity))
+    let bits = if network.is_ipv4() { 24 } else { 64 };
+    format!("{network}/{bits}")
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex_lite::{Regex, RegexBuilder};
 
+use crate::engine::domain_name::DomainName;
 use crate::engine::limits::{LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX};
 
 /// What is wrong with a line.
@@ -77,6 +78,8 @@ pub(super) enum ClientRule<'a> {
     Network(IpAddr, u8),
     /// Names that are this word, or end in a dot and it.
     Suffix(&'a [u8]),
+    /// Such names too, but the line says only that they are one client.
+    Pool(&'a [u8]),
 }
 
 /// What a line of a recipient list means.
@@ -116,7 +119,16 @@ fn invalid<R>(why: impl Into<Cow<'static, str>>) -> Read<R> {
 
 /// Reads a line of a client list.
 pub(super) fn client_rule(line: &[u8]) -> Read<ClientRule<'_>> {
-    let word = match one_word(line) {
+    let text = match text(line) {
+        Ok(text) => text,
+        Err(remark) => return (None, Some(remark)),
+    };
+    if let Some((keyword, name)) = text.split_once(|it: char| it.is_ascii_whitespace())
+        && keyword.eq_ignore_ascii_case("pool")
+    {
+        return pool_rule(name.trim_ascii_start());
+    }
+    let word = match one_word(text) {
         Ok(word) => word,
         Err(remark) => return (None, Some(remark)),
     };
@@ -140,7 +152,7 @@ pub(super) fn client_rule(line: &[u8]) -> Read<ClientRule<'_>> {
 
 /// Reads a line of a recipient list.
 pub(super) fn recipient_rule(line: &[u8]) -> Read<RecipientRule<'_>> {
-    let word = match one_word(line) {
+    let word = match text(line).and_then(one_word) {
         Ok(word) => word,
         Err(remark) => return (None, Some(remark)),
     };
@@ -196,8 +208,8 @@ pub(super) fn recipient_rule(line: &[u8]) -> Read<RecipientRule<'_>> {
     }
 }
 
-/// The line as one word of text, or why it is none.
-fn one_word(line: &[u8]) -> Result<&str, Remark> {
+/// The line as text, or why it is none.
+fn text(line: &[u8]) -> Result<&str, Remark> {
     if line.len() > LIST_LINE_BYTES_MAX {
         let why = format!("it has more than {LIST_LINE_BYTES_MAX} bytes");
         return Err(Remark::new(Fault::Invalid, why));
@@ -209,9 +221,12 @@ fn one_word(line: &[u8]) -> Result<&str, Remark> {
     let tabbed = std::str::from_utf8(line)
         .ok()
         .filter(|text| text.contains('\t'));
-    let Some(text) = text.or(tabbed) else {
-        return Err(Remark::new(Fault::Invalid, "it is not text"));
-    };
+    text.or(tabbed)
+        .ok_or_else(|| Remark::new(Fault::Invalid, "it is not text"))
+}
+
+/// The text as one word, or why it is none.
+fn one_word(text: &str) -> Result<&str, Remark> {
     let Some((first, rest)) = text.split_once(|character: char| character.is_ascii_whitespace())
     else {
         return Ok(text);
@@ -245,6 +260,45 @@ fn compiled(pattern: &str) -> Result<Regex, Remark> {
         let why = format!("the regular expression does not work: {error}");
         Remark::new(Fault::Invalid, why)
     })
+}
+
+/// What follows the word `pool`. Postgrey has no such line whose meaning were to be kept, so a faulty name is ignored.
+fn pool_rule(text: &str) -> Read<ClientRule<'_>> {
+    let remark = match one_word(text) {
+        Ok(word) if is_like_a_name(word) => unlikely_name(word),
+        Ok(_) => None,
+        Err(remark) => Some(Remark {
+            why: "a pool line takes one name".into(),
+            ..remark
+        }),
+    };
+    if let Some(remark) = remark {
+        let is_name = |text: &String| DomainName::parse(text.as_bytes()).is_some();
+        let instead = remark.instead.filter(is_name);
+        let remark = Remark {
+            fault: Fault::Invalid,
+            why: remark.why,
+            instead: instead.map(|name| format!("pool {name}")),
+        };
+        return (None, Some(remark));
+    }
+    let Some(name) = DomainName::parse(text.as_bytes()) else {
+        return invalid(
+            "a pool has a name of two labels or more, as in pool example.com; no address and no regular expression",
+        );
+    };
+    let remark = name.is_second_level().then(|| {
+        let why = "it makes one client of all below it, whoever they belong to";
+        Remark::new(Fault::Doubtful, why)
+    });
+    (Some(ClientRule::Pool(name.as_bytes())), remark)
+}
+
+/// Whether a word is a name, with a mistake perhaps, and not one of the other things that a line can have.
+fn is_like_a_name(word: &str) -> bool {
+    let is_pattern = word.starts_with('/');
+    let is_ipv6 = word.bytes().filter(|&byte| byte == b':').count() >= 2;
+    word.contains('.') && word.contains(char::is_alphabetic) && !is_pattern && !is_ipv6
 }
 
 /// Two, three or four numbers with dots, four also with a prefix length.
@@ -341,6 +395,10 @@ fn unlikely_name(word: &str) -> Option<Remark> {
     if word.eq_ignore_ascii_case("unknown") {
         let why = "it matches every client without a verified name";
         return Some(Remark::new(Fault::Doubtful, why));
+    }
+    if word.eq_ignore_ascii_case("pool") {
+        let why = "it matches names that end in .pool";
+        return Some(Remark::new(Fault::Doubtful, why).instead("pool example.com for a pool"));
     }
     if let Some(remark) = unlikely_domain(word).filter(|remark| remark.fault != Fault::Doubtful) {
         return Some(remark);

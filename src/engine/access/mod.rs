@@ -1,4 +1,5 @@
-//! Lists of clients and recipients that are never greylisted, in the syntax of Postgrey's whitelists.
+//! Lists of clients and recipients that are never greylisted, in the syntax of Postgrey's whitelists, and of the pools of clients that
+//! are one client, which Postgrey does not know: it warns of such a line and ignores it.
 //!
 //! A name, an address or a recipient is looked up by hash or binary search, whatever the length of the list. Regular expressions are
 //! tried one after the other, in time linear in the length of what they are tried on.
@@ -18,6 +19,7 @@ use regex_lite::Regex;
 use crate::engine::access::line::{ClientRule, RecipientRule};
 use crate::engine::access::networks::Networks;
 use crate::engine::access::words::Words;
+use crate::engine::domain_name::DomainName;
 use crate::engine::limits::PATTERNS_MAX;
 
 /// Where a rule stands: the number of a file among those that were read, from 0, and of a line in it, from 1.
@@ -85,11 +87,21 @@ impl Rules {
     }
 }
 
+/// Clients that are one client, because a line `pool NAME` covers their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool<'a> {
+    /// The NAME, as the end of the client's name.
+    pub name: DomainName<'a>,
+    /// Where the line stands.
+    pub origin: Origin,
+}
+
 /// Clients, by name or address.
 #[derive(Default)]
 pub struct Clients {
     rules: Rules,
     suffixes: Words,
+    pools: Words,
     ipv4: Networks,
     ipv6: Networks,
 }
@@ -118,6 +130,11 @@ impl Clients {
                     clients.suffixes.insert(hash_backwards(word), word, rule);
                     remark
                 }
+                Some(ClientRule::Pool(name)) => {
+                    let rule = clients.rules.add(origin);
+                    clients.pools.insert(hash_backwards(name), name, rule);
+                    remark
+                }
                 Some(ClientRule::Network(address, prefix_bits)) => {
                     let rule = clients.rules.add(origin);
                     let (ranges, first, host_bits) = match address {
@@ -139,11 +156,22 @@ impl Clients {
 
     /// Where it stands that a client of this name is listed: as the whole name or its end after a dot, or by a regular expression.
     pub fn find_name(&self, client_name: &[u8]) -> Option<Origin> {
-        let rule = find_suffix(&self.suffixes, client_name, |before| {
-            before.is_none_or(|byte| byte == b'.')
-        });
+        let found = find_suffix(&self.suffixes, client_name, is_label_border);
+        let rule = found.map(|(rule, _)| rule);
         let rule = rule.or_else(|| self.rules.find_pattern(client_name))?;
         Some(self.rules.origin(rule))
+    }
+
+    /// The pool that a client of this name belongs to; of several the one with the shortest name, so that all whom that one covers are one client. It
+    /// does not list the client.
+    pub fn find_pool<'n>(&self, client_name: &'n [u8]) -> Option<Pool<'n>> {
+        let client_name = DomainName::parse(client_name)?;
+        let (rule, length_bytes) =
+            find_suffix(&self.pools, client_name.as_bytes(), is_label_border)?;
+        Some(Pool {
+            name: client_name.end(length_bytes),
+            origin: self.rules.origin(rule),
+        })
     }
 
     /// Where it stands that a client of this address is listed.
@@ -206,6 +234,7 @@ impl Recipients {
                 find_suffix(&self.suffixes, recipient, |before| {
                     before.is_some_and(|byte| b"@.".contains(&byte))
                 })
+                .map(|(rule, _)| rule)
             })
             .or_else(|| self.rules.find_pattern(recipient))?;
         Some(self.rules.origin(rule))
@@ -277,17 +306,26 @@ fn read_lines<'t>(
     findings
 }
 
-/// The rule of the shortest word that is the end of `text`, if `is_border` agrees to what stands before it.
-fn find_suffix(words: &Words, text: &[u8], is_border: impl Fn(Option<u8>) -> bool) -> Option<u32> {
+/// Whether a name may end before what follows this byte, or nothing.
+fn is_label_border(before: Option<u8>) -> bool {
+    before.is_none_or(|byte| byte == b'.')
+}
+
+/// The rule and the length of the shortest word that is the end of `text`, if `is_border` agrees to what stands before it.
+fn find_suffix(
+    words: &Words,
+    text: &[u8],
+    is_border: impl Fn(Option<u8>) -> bool,
+) -> Option<(u32, usize)> {
     let mut hash = FnvHasher::default();
     for start in (0..text.len()).rev() {
         hash.write_u8(text[start].to_ascii_lowercase());
         let before = start.checked_sub(1).map(|index| text[index]);
         if is_border(before) {
             let suffix = &text[start..];
-            let found = words.find(hash.finish(), |word| word.eq_ignore_ascii_case(suffix));
-            if found.is_some() {
-                return found;
+            let is_it = |word: &[u8]| word.eq_ignore_ascii_case(suffix);
+            if let Some(rule) = words.find(hash.finish(), is_it) {
+                return Some((rule, suffix.len()));
             }
         }
     }

@@ -1,0 +1,161 @@
+//! A policy server that a command asks, over TCP or a Unix socket, with patience for each question.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+use crate::engine::text::Printable;
+use crate::error::Error;
+
+/// The server that is asked when none is named: what `greylet serve` listens on by default.
+pub const SERVER_DEFAULT: &str = "127.0.0.1:10023";
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// A connection to a policy server.
+pub struct Connection {
+    server: String,
+    answers: BufReader<Stream>,
+}
+
+/// Either kind of socket, of which every use must be done by a deadline.
+struct Stream {
+    socket: OwnedFd,
+    deadline: Instant,
+}
+
+impl Stream {
+    /// Waits until it can be used.
+    fn wait_for(&self, readiness: PollFlags) -> io::Result<()> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.socket.as_fd(), readiness)], timeout)? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait_for(PollFlags::POLLIN)?;
+        Ok(nix::unistd::read(&self.socket, buffer)?)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait_for(PollFlags::POLLOUT)?;
+        Ok(nix::unistd::write(&self.socket, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Connects to `HOST:PORT` or `unix:PATH`.
+    ///
+    /// # Errors
+    ///
+    /// Nobody is there, or not reachable.
+    pub fn to(server: &str) -> Result<Connection, Error> {
+        let connected = match server.strip_prefix("unix:") {
+            Some(path) => Connection::to_unix(path),
+            None => Connection::to_inet(server),
+        };
+        let socket = connected.map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                    "; is the server running? Name another with --server"
+                }
+                io::ErrorKind::InvalidInput => "; write HOST:PORT or unix:PATH",
+                _ => "",
+            };
+            Error::failure(format!("cannot connect to {server}: {error}{advice}"))
+        })?;
+        let deadline = Instant::now();
+        Ok(Connection {
+            server: server.to_owned(),
+            answers: BufReader::new(Stream { socket, deadline }),
+        })
+    }
+
+    fn to_inet(server: &str) -> io::Result<OwnedFd> {
+        let mut outcome = Err(io::Error::from(io::ErrorKind::InvalidInput));
+        for address in server.to_socket_addrs()? {
+            outcome = TcpStream::connect_timeout(&address, TIMEOUT);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        let stream = outcome?;
+        stream.set_nonblocking(true)?;
+        Ok(stream.into())
+    }
+
+    /// A server that does not take connections fast enough is an error at once (EAGAIN).
+    fn to_unix(path: &str) -> io::Result<OwnedFd> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        Ok(socket)
+    }
+
+    /// Sends a request, and gives the lines of the answer, which may be none.
+    ///
+    /// # Errors
+    ///
+    /// There is no whole answer in time.
+    pub fn ask(&mut self, request: &[u8]) -> Result<Vec<String>, Error> {
+        let stream = self.answers.get_mut();
+        stream.deadline = Instant::now() + TIMEOUT;
+        let answered = stream.write_all(request).and_then(|()| self.read_lines());
+        answered.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::TimedOut => {
+                    format!("it was not whole after {} seconds", TIMEOUT.as_secs())
+                }
+                _ => error.to_string(),
+            };
+            self.failure(&why)
+        })
+    }
+
+    /// The error that there is no answer.
+    pub fn failure(&self, why: &str) -> Error {
+        Error::failure(format!("no answer from {}: {why}", self.server))
+    }
+
+    /// Reads one answer: lines up to a blank one.
+    fn read_lines(&mut self) -> io::Result<Vec<String>> {
+        let mut answer = Read::take(&mut self.answers, ANSWER_BYTES_MAX);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            if answer.read_until(b'\n', &mut line)? == 0 {
+                let why = match answer.limit() {
+                    0 => "it is longer than 1 MiB",
+                    _ => "the connection was closed",
+                };
+                return Err(io::Error::other(why));
+            }
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            if line.is_empty() {
+                return Ok(lines);
+            }
+            let (bytes, bytes_max) = (line.as_bytes(), line.len());
+            lines.push(Printable { bytes, bytes_max }.to_string());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What `greylet explain` gets: lines of the policy protocol's form, but for people.
+
+use std::fmt::{self, Write};
+
+use heapless::VecView;
+
+use crate::daemon::reload::ListNames;
+use crate::engine::Policy;
+use crate::engine::access::Origin;
+use crate::engine::facts::{Counter, Explanation, Facts};
+use crate::engine::identity::Whereabouts;
+use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
+use crate::engine::log_line::Logged;
+use crate::engine::organisation::Evidence;
+use crate::engine::request::Request;
+use crate::engine::table::{Class, Entry};
+use crate::engine::text::Printable;
+use crate::engine::time::{Seconds, Timestamp};
+use crate::engine::triplet::Parties;
+use crate::engine::verdict::{Action, Reason};
+
+/// What a request asks for that wants an explanation.
+pub(super) const EXPLAIN: &[u8] = b"explain";
+
+/// Longest explanation: some short lines, the names of three list files, a client's and a sender's.
+pub(super) const EXPLANATION_BYTES_MAX: usize =
+    1_400 + 3 * NAME_BYTES_MAX + 2 * LOGGED_VALUE_BYTES_MAX;
+
+/// How much of a file's name is shown.
+const NAME_BYTES_MAX: usize = 256;
+
+/// An explanation on the way to its reader.
+pub(super) struct Explained<'a> {
+    pub(super) explanation: &'a Explanation<'a>,
+    pub(super) request: &'a Request<'a>,
+    pub(super) policy: &'a Policy,
+    pub(super) lists: &'a ListNames,
+    pub(super) now: Timestamp,
+}
+
+impl Explained<'_> {
+    /// Appends the whole reply, of at most [`EXPLANATION_BYTES_MAX`], for which `to` must have room.
+    pub(super) fn append_to(&self, to: &mut VecView<u8>) {
+        let appended = self.try_append_to(to);
+        debug_assert!(appended.is_ok(), "an explanation is longer than its bound");
+    }
+
+    fn try_append_to(&self, to: &mut VecView<u8>) -> fmt::Result {
+        to.write_str("explained=yes\n")?;
+        self.write_verdict(to)?;
+        let Explanation { listed, pool, .. } = self.explanation;
+        for (name, origin, files) in [
+            ("client list", listed.client, &self.lists.clients),
+            ("recipient list", listed.recipient, &self.lists.recipients),
+            ("pool", *pool, &self.lists.clients),
+        ] {
+            match origin {
+                Some(origin) => writeln!(to, "{name}={}", Place { origin, files })?,
+                None if name == "pool" => {}
+                None => writeln!(to, "{name}=no line")?,
+            }
+        }
+        if let Some(facts) = &self.explanation.facts {
+            self.write_facts(to, facts)?;
+        }
+        to.write_str("\n")
+    }
+
+    fn write_verdict(&self, to: &mut VecView<u8>) -> fmt::Result {
+        let reason = self.explanation.verdict.reason;
+        match (self.explanation.verdict.action, reason) {
+            (Action::Defer { remaining }, Reason::New) => {
+                writeln!(
+                    to,
+                    "would be=deferred, {remaining} seconds from now on: {reason}"
+                )
+            }
+            (Action::Defer { remaining }, _) => {
+                writeln!(to, "would be=deferred, {remaining} seconds more: {reason}")
+            }
+            (Action::PrependHeader { delayed }, _) => {
+                writeln!(to, "would be=passed, after {delayed} seconds: {reason}")
+            }
+            (Action::Dunno, _) => writeln!(to, "would be=passed: {reason}"),
+        }
+    }
+
+    fn write_facts(&self, to: &mut VecView<u8>, facts: &Facts<'_>) -> fmt::Result {
+        self.write_client(to, facts)?;
+        let Request {
+            sender, recipient, ..
+        } = self.request;
+        let (sender, recipient) = (sender.unwrap_or_default(), recipient.unwrap_or_default());
+        let parties = Parties::new(self.policy.lookup.sender_form(), sender, recipient);
+        match (sender, facts.is_sender_folded) {
+            (b"", _) => writeln!(to, "sender=none")?,
+            (_, true) => writeln!(to, "sender={}, folded", Logged(parties.sender()))?,
+            (_, false) => writeln!(to, "sender={}", Logged(parties.sender()))?,
+        }
+        let [first, second] = facts.entries;
+        match facts.client.identity() {
+            Some(_) => {
+                self.write_entry(to, "by name", first)?;
+                self.write_entry(to, "by network", second)?;
+            }
+            None => self.write_entry(to, "triplet", first)?,
+        }
+        self.write_counter(to, "address AWL", facts.address)?;
+        if let Some(counter) = facts.organisation {
+            self.write_counter(to, "domain AWL", counter)?;
+        }
+        if let Some((_, entry)) = facts.written_to {
+            self.write_entry(to, "wrote to", entry)?;
+        }
+        Ok(())
+    }
+
+    fn write_client(&self, to: &mut VecView<u8>, facts: &Facts<'_>) -> fmt::Result {
+        let client = facts.client;
+        if let Some(organisation) = client.identity() {
+            let evidence = match organisation.evidence {
+                Evidence::MailServerName => "its name is a mail server's",
+                Evidence::SenderDomain => "the sender's domain is its own",
+                Evidence::PoolLine => "a pool line says so",
+            };
+            return writeln!(
+                to,
+                "client={}: {evidence}",
+                Logged(organisation.domain.as_bytes())
+            );
+        }
+        match client.whereabouts {
+            Whereabouts::Network(network) if self.policy.lookup.is_by_name() => writeln!(
+                to,
+                "client=network of {network}: its name is no evidence of a mail server"
+            ),
+            Whereabouts::Network(network) => writeln!(to, "client=network of {network}"),
+            Whereabouts::Host(address) => writeln!(to, "client={address}"),
+        }
+    }
+
+    fn write_entry(&self, to: &mut VecView<u8>, name: &str, entry: Option<Entry>) -> fmt::Result {
+        let Some(entry) = entry else {
+            return writeln!(to, "{name}=not known");
+        };
+        let since = Age(self.now.since(entry.since));
+        let last_seen = Age(self.now.since(entry.last_seen));
+        match entry.class {
+            Class::Plain | Class::Named => {
+                writeln!(
+                    to,
+                    "{name}=pending, first seen {since} ago, last seen {last_seen} ago"
+                )
+            }
+            Class::Known => {
+                writeln!(
+                    to,
+                    "{name}=known, passed {since} ago, last seen {last_seen} ago"
+                )
+            }
+            Class::Proven => {
+                writeln!(
+                    to,
+                    "{name}=proven, passed {since} ago, last seen {last_seen} ago"
+                )
+            }
+            Class::WroteTo => writeln!(to, "{name}=yes, {since} ago, last seen {last_seen} ago"),
+        }
+    }
+
+    fn write_counter(&self, to: &mut VecView<u8>, name: &str, counter: Counter) -> fmt::Result {
+        let threshold = counter.threshold;
+        match counter.entry {
+            _ if threshold == 0 => writeln!(to, "{name}=switched off"),
+            None => writeln!(to, "{name}=0 of {threshold} first passes"),
+            Some(entry) => {
+                let age = Age(self.now.since(entry.last_seen));
+                let count = entry.count;
+                writeln!(
+                    to,
+                    "{name}={count} of {threshold} first passes, the last {age} ago"
+                )
+            }
+        }
+    }
+}
+
+/// Where a line stands.
+struct Place<'a> {
+    origin: Origin,
+    files: &'a [String],
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.files.get(usize::from(self.origin.file));
+        let name = Printable {
+            bytes: file.map_or(b"?", |name| name.as_bytes()),
+            bytes_max: NAME_BYTES_MAX,
+        };
+        write!(f, "{name} line {}", self.origin.line)
+    }
+}
+
+/// A time in the largest unit that it has two of.
+struct Age(Seconds);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.get();
+        for (unit, name) in [(86_400, "days"), (3_600, "hours"), (60, "minutes")] {
+            if seconds >= 2 * unit {
+                return write!(f, "{} {name}", seconds / unit);
+            }
+        }
+        write!(f, "{seconds} seconds")
+    }
+}
