@@ -307,7 +307,7 @@ fn explain(
         explanation: &engine.explain(request, now),
         request,
         policy: engine.policy(),
-        lists: &shared.list_names.borrow(),
+        lists: &shared.lists.borrow(),
         now,
     };
     explained.append_to(output);

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use heapless::VecView;
 
-use crate::daemon::reload::ListNames;
+use crate::daemon::reload::ListsInForce;
 use crate::engine::Policy;
 use crate::engine::access::Origin;
 use crate::engine::facts::{Counter, Explanation, Facts};
@@ -34,7 +34,7 @@ pub(super) struct Explained<'a> {
     pub(super) explanation: &'a Explanation<'a>,
     pub(super) request: &'a Request<'a>,
     pub(super) policy: &'a Policy,
-    pub(super) lists: &'a ListNames,
+    pub(super) lists: &'a ListsInForce,
     pub(super) now: Timestamp,
 }
 
@@ -50,9 +50,13 @@ impl Explained<'_> {
         self.write_verdict(to)?;
         let Explanation { listed, pool, .. } = self.explanation;
         for (name, origin, files) in [
-            ("client list", listed.client, &self.lists.clients),
-            ("recipient list", listed.recipient, &self.lists.recipients),
-            ("pool", *pool, &self.lists.clients),
+            ("client list", listed.client, &self.lists.clients.names),
+            (
+                "recipient list",
+                listed.recipient,
+                &self.lists.recipients.names,
+            ),
+            ("pool", *pool, &self.lists.clients.names),
         ] {
             match origin {
                 Some(origin) => writeln!(to, "{name}={}", Place { origin, files })?,

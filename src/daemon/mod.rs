@@ -45,7 +45,7 @@ use crate::daemon::complaints::{Complaint, Complaints};
 use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
 use crate::daemon::pidfile::Pidfile;
-use crate::daemon::reload::ListNames;
+use crate::daemon::reload::{ListsInForce, load_lists};
 use crate::daemon::signals::Signals;
 use crate::engine::limits::ENTRIES_MAX;
 use crate::engine::reply::Texts;
@@ -115,7 +115,7 @@ pub struct Settings {
 /// What all connections share. There is one thread, so nothing is locked.
 struct Shared<'a> {
     engine: RefCell<Engine<'a>>,
-    list_names: RefCell<ListNames>,
+    lists: RefCell<ListsInForce>,
     texts: Texts,
     clock: Clock,
     trust_test_time: bool,
@@ -188,6 +188,8 @@ fn serve_until_signal(
         .as_deref()
         .map(Pidfile::write)
         .transpose()?;
+    let (mut lists, access) = (ListsInForce::default(), engine.access_mut());
+    load_lists(&settings.lists, access, &mut lists);
     if let Some(run_as) = settings.run_as {
         become_user(run_as, &listeners)?;
     }
@@ -199,14 +201,12 @@ fn serve_until_signal(
         env!("CARGO_PKG_VERSION"),
         settings.entries_max
     );
-    let mut list_names = ListNames::default();
-    reload::load_lists(&settings.lists, &mut engine, &mut list_names, false);
     for listener in &listeners {
         ::log::info!("listening on {}", listener.endpoint());
     }
     let shared = Shared {
         engine: RefCell::new(engine),
-        list_names: RefCell::new(list_names),
+        lists: RefCell::new(lists),
         texts: settings.texts,
         clock: Clock::start(),
         trust_test_time: settings.trust_test_time,
@@ -355,9 +355,9 @@ fn take_signal(signal: Signal, lists: &Sources, shared: &Shared<'_>) {
     match signal {
         Signal::SIGHUP => {
             ::log::info!("HUP received: reloading whitelists...");
-            let (mut engine, mut names) =
-                (shared.engine.borrow_mut(), shared.list_names.borrow_mut());
-            reload::load_lists(lists, &mut engine, &mut names, true);
+            let (mut engine, mut in_force) =
+                (shared.engine.borrow_mut(), shared.lists.borrow_mut());
+            load_lists(lists, engine.access_mut(), &mut in_force);
         }
         _ => log_counts(shared),
     }

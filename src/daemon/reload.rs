@@ -1,61 +1,72 @@
 //! Lists into the engine: at the start, and again at SIGHUP.
 
-use crate::engine::Engine;
-use crate::lists::{Loaded, Sources, Text};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::engine::access::Access;
+use crate::lists::{Loaded, Problem, Sources, Text};
 
 /// Lines that are complained of at a time; `greylet check` shows all.
 const COMPLAINTS_MAX: usize = 20;
 
-/// The files that lists were made of, in the order in which the engine counts them.
+/// What else than its rules there is to know of the lists in force.
 #[derive(Default)]
-pub(super) struct ListNames {
-    pub(super) clients: Vec<String>,
-    pub(super) recipients: Vec<String>,
+pub(super) struct ListsInForce {
+    pub(super) clients: ListInForce,
+    pub(super) recipients: ListInForce,
 }
 
-/// Reads all lists. At the start a list is made of the files that can be read; later one with a file that cannot keeps its
+/// The files of a list.
+#[derive(Default)]
+pub(super) struct ListInForce {
+    /// Those that it was made of, in the order in which the engine counts them.
+    pub(super) names: Vec<String>,
+    /// Those that could not be read then.
+    unreadable: Vec<PathBuf>,
+}
+
+/// Reads all lists. A list is made of the files that can be read; but when one that could be read before cannot any more, the list keeps its
 /// last good content, so that nobody is greylisted because of a slip.
-pub(super) fn load_lists(
-    sources: &Sources,
-    engine: &mut Engine<'_>,
-    list_names: &mut ListNames,
-    is_reload: bool,
-) {
-    let access = engine.access_mut();
+pub(super) fn load_lists(sources: &Sources, access: &mut Access, in_force: &mut ListsInForce) {
     let clients = sources.load_clients();
     let rules = clients.list.len();
-    complain(&clients, "clients", is_reload);
-    if is_in_force(&clients, is_reload) {
+    if in_force.clients.take(&clients, "clients", rules) {
         access.clients = clients.list;
-        list_names.clients = all_names(&clients.texts);
-        log::info!(
-            "list of clients: {rules} rules from {}",
-            names(&clients.texts)
-        );
     }
     let recipients = sources.load_recipients();
     let rules = recipients.list.len();
-    complain(&recipients, "recipients", is_reload);
-    if is_in_force(&recipients, is_reload) {
+    if in_force.recipients.take(&recipients, "recipients", rules) {
         access.recipients = recipients.list;
-        list_names.recipients = all_names(&recipients.texts);
-        log::info!(
-            "list of recipients: {rules} rules from {}",
-            names(&recipients.texts)
-        );
     }
 }
 
-fn is_in_force<L>(loaded: &Loaded<L>, is_reload: bool) -> bool {
-    loaded.problems.is_empty() || !is_reload
+impl ListInForce {
+    /// Whether a list comes into force; says so, and what is wrong with it.
+    fn take<L>(&mut self, loaded: &Loaded<L>, whose: &str, rules: usize) -> bool {
+        let unreadable = || loaded.problems.iter().map(Problem::path);
+        // At the start there is nothing yet that could be lost.
+        let is_start = self.names.is_empty();
+        let is_taken =
+            is_start || unreadable().all(|path| self.unreadable.iter().any(|it| it == path));
+        complain(loaded, whose, is_taken);
+        if is_taken {
+            log::info!(
+                "list of {whose}: {rules} rules from {}",
+                Names(&loaded.texts)
+            );
+            self.names = loaded.texts.iter().map(|text| text.name.clone()).collect();
+            self.unreadable = unreadable().map(Path::to_owned).collect();
+        }
+        is_taken
+    }
 }
 
-fn complain<L>(loaded: &Loaded<L>, whose: &str, is_reload: bool) {
+fn complain<L>(loaded: &Loaded<L>, whose: &str, is_taken: bool) {
     for problem in &loaded.problems {
-        let so = if is_reload {
-            "the last good list stays in force"
-        } else {
+        let so = if is_taken {
             "going on without it"
+        } else {
+            "the last good list stays in force"
         };
         log::error!("{problem}; {so} ({whose})");
     }
@@ -70,18 +81,19 @@ fn complain<L>(loaded: &Loaded<L>, whose: &str, is_reload: bool) {
     }
 }
 
-fn all_names(texts: &[Text]) -> Vec<String> {
-    texts.iter().map(|text| text.name.clone()).collect()
-}
+/// Files, for people.
+struct Names<'a>(&'a [Text]);
 
-fn names(texts: &[Text]) -> String {
-    let names: Vec<&str> = texts
-        .iter()
-        .map(|text| &text.name[..])
-        .filter(|name| !name.is_empty())
-        .collect();
-    match names[..] {
-        [] => "no file".to_owned(),
-        _ => names.join(", "),
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().map(|text| &text.name);
+        let names: Vec<&str> = names
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
+            .collect();
+        f.write_str(match names[..] {
+            [] => "no file",
+            _ => return f.write_str(&names.join(", ")),
+        })
     }
 }

@@ -22,6 +22,7 @@ impl Signals {
         for signal in [
             Signal::SIGTERM,
             Signal::SIGINT,
+            Signal::SIGQUIT,
             Signal::SIGHUP,
             Signal::SIGUSR1,
         ] {
@@ -53,7 +54,9 @@ impl Signals {
                 Err(error) => return Err(error.into()),
             };
             match Signal::try_from(info.ssi_signo as i32) {
-                Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => return Ok(signal),
+                Ok(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
+                    return Ok(signal);
+                }
                 Ok(signal) => on_other(signal),
                 Err(_) => {}
             }

@@ -101,6 +101,13 @@ pub struct Problem {
     error: io::Error,
 }
 
+impl Problem {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
