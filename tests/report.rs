@@ -386,6 +386,22 @@ fn what_serve_logs_of_suspicious_clients() {
     );
 }
 
+/// With --verbose it logs what Postfix asks again for the same mail.
+#[test]
+fn repeated_questions_count_once() {
+    let mut server = Server::start(&["--verbose"]);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.ask(request(&[("instance", Some("1.1"))]));
+    }
+    drop(client);
+    server.stop(Signal::SIGTERM);
+    let log = server.log.join("\n");
+    assert_eq!(log.matches(", repeated=yes, ").count(), 2, "{log}");
+    let json = json_report(&[], log.as_bytes());
+    assert_eq!(totals(&json), [1, 1, 0, 0, 1].map(Some), "{log}");
+}
+
 const NEW: &str = "action=greylist, reason=new, client_name=mail.example.com, client_address=192.0.2.1, sender=a@s.example, recipient=b@r.example";
 const FOUND: &str = "action=pass, reason=triplet found, delay=600, client_name=mail.example.com, client_address=192.0.2.1, sender=a@s.example, recipient=b@r.example";
 
