@@ -2,14 +2,12 @@
 
 use std::fmt;
 
+use crate::engine::time::{CivilTime, MONTHS};
+
 const DAY: i64 = 86_400;
 
 /// How far lines of one log may be out of order without being taken for another year's.
 const DISORDER: i64 = 7 * DAY;
-
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
 
 /// A time as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +75,7 @@ fn unix_date(line: &[u8]) -> Option<(Stamp, &[u8])> {
 /// `Nov 23 20:08:13 ` of RFC 3164 and of journalctl, with or without a fraction.
 fn month_first(line: &[u8]) -> Option<(Stamp, &[u8])> {
     let (name, rest) = line.split_at_checked(3)?;
-    let month = MONTHS.iter().position(|month| *month == name)? as i64 + 1;
+    let month = MONTHS.iter().position(|month| month.as_bytes() == name)? as i64 + 1;
     let mut scan = Scan(rest);
     scan.byte(b' ')?;
     let is_padded = scan.byte(b' ').is_some();
@@ -160,7 +158,8 @@ impl Stamp {
     }
 
     fn seconds_in(&self, year: i64) -> i64 {
-        days(year, self.month, self.day) * DAY + self.second_of_day - self.zone.unwrap_or(0)
+        CivilTime::days_since_1970(year, self.month, self.day) * DAY + self.second_of_day
+            - self.zone.unwrap_or(0)
     }
 }
 
@@ -196,38 +195,15 @@ impl Calendar {
     fn year_of(&self, stamp: &Stamp) -> i64 {
         let Some(previous) = self.previous else {
             // Two days more, because the zone is unknown and clocks are wrong.
-            let (year, ..) = date(self.end + 2 * DAY);
+            let year = CivilTime::from_unix(self.end + 2 * DAY).year;
             let is_over = stamp.seconds_in(year) <= self.end + 2 * DAY;
             return if is_over { year } else { year - 1 };
         };
-        let (year, ..) = date(previous);
+        let year = CivilTime::from_unix(previous).year;
         (year - 1..=year)
             .find(|&year| stamp.seconds_in(year) >= previous - DISORDER)
             .unwrap_or(year + 1)
     }
-}
-
-/// The days from 1970 to a date. A month longer than it is runs into the next.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years are counted from 1 March, so that a leap day is a year's last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    365 * year + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
-}
-
-/// Year, month and day of the month.
-fn date(seconds: i64) -> (i64, i64, i64) {
-    let day = seconds.div_euclid(DAY);
-    // One of three: a year has 365.2425 days.
-    let guess = 1970 + (day as f64 / 365.2425) as i64 - 1;
-    let year = (guess..guess + 3)
-        .rfind(|&year| days(year, 1, 1) <= day)
-        .unwrap_or(guess);
-    let month = (1..=12)
-        .rfind(|&month| days(year, month, 1) <= day)
-        .unwrap_or(1);
-    (year, month, day - days(year, month, 1) + 1)
 }
 
 impl Moment {
@@ -257,17 +233,22 @@ impl Moment {
 impl fmt::Display for Moment {
     /// By the clock of the log: `2026-11-23 20:08:13`, or `Nov 23 20:08:13` if it has no year.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let local = self.seconds + self.zone.unwrap_or(0);
-        let (year, month, day) = date(local);
-        let second = local.rem_euclid(DAY);
+        let civil = CivilTime::from_unix(self.seconds + self.zone.unwrap_or(0));
+        let CivilTime {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = civil;
         if self.has_year {
             write!(f, "{year:04}-{month:02}-{day:02} ")?;
         } else {
-            let name = String::from_utf8_lossy(MONTHS[month as usize - 1]);
-            write!(f, "{name} {day:2} ")?;
+            write!(f, "{} {day:2} ", civil.month_name())?;
         }
-        let (hour, minute) = (second / 3_600, second / 60 % 60);
-        write!(f, "{hour:02}:{minute:02}:{:02}", second % 60)
+        write!(f, "{hour:02}:{minute:02}:{second:02}")
     }
 }
 
@@ -397,15 +378,7 @@ mod tests {
         assert_eq!(days_between(&["2025-12-24", "Dec 25"]), [1]);
         let mut calendar = Calendar::new(NOW);
         let (dec, _) = stamp(b"Dec 25 00:00:00 ").unwrap();
-        assert_eq!(date(calendar.moment(dec).seconds), (2025, 12, 25));
-    }
-
-    #[test]
-    fn dates_and_days_agree() {
-        for day in (-800_000..800_000).step_by(97) {
-            let (year, month, day_of_month) = date(day * DAY);
-            assert_eq!(days(year, month, day_of_month), day);
-            assert!((1..=31).contains(&day_of_month));
-        }
+        let civil = CivilTime::from_unix(calendar.moment(dec).seconds);
+        assert_eq!((civil.year, civil.month, civil.day), (2025, 12, 25));
     }
 }
