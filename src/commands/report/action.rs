@@ -278,6 +278,16 @@ mod tests {
             "action=dance, reason=new, client_address=192.0.2.1",
             "action=pass, reason=client_address is not an address, client_name=unknown, client_address=unknown, recipient=b",
             "Nov 23 20:08:13 mx postfix/smtpd[1]: NOQUEUE: reject: x action=pass, reason=x, client_address=192.0.2.1",
+            // Others that write what looks like a line of ours.
+            "Okt 23 20:08:13 mx prog[1]: user greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "Okt 23 20:08:13 mx prog[1]: 20:08:13 mx greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "a user of this machine, named greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "Nov 23 20:08:13 mx somebody has logged in 20:08:13 greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "<22>1 2026-11-23T20:08:13Z mx prog 1 - - user greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "<22>1 2026-11-23T20:08:13Z mx prog 1 - [x a=\"\\\"] action=pass, reason=x, client_address=192.0.2.1",
+            "from=<x | action=pass, reason=x, client_address=192.0.2.1",
+            "user: x | action=pass, reason=x, client_address=192.0.2.1",
+            "action=dance, client_address=192.0.2.1, sender=\"x 20:08:13 greylet[1]: action=pass, reason=x, client_address=192.0.2.1\"@s.example",
             "whitelisted: mail.example.com[192.0.2.1]",
         ] {
             assert_eq!(read(line), None, "{line}");
