@@ -409,7 +409,6 @@ fn usage(words: &[&str], message: &str) -> Error {
 
 /// An option as it stands on the command line.
 struct Given<'a> {
-    name: String,
     value: Option<String>,
     info: &'a argh::FlagInfo<'a>,
 }
@@ -439,7 +438,7 @@ fn respell(command: &CommandInfoWithArgs, words: Vec<String>) -> Result<Vec<Stri
         }
     }
     for option in given {
-        respelled.push(option.name);
+        respelled.push(option.info.long.to_owned());
         respelled.extend(option.value);
     }
     respelled.extend(others);
@@ -457,7 +456,10 @@ fn recognise(
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (word.as_str(), None),
         };
-        let name = main_name(name);
+        // Debian's start script has one for the text that is not set.
+        if word.is_empty() && command.positionals.is_empty() {
+            continue;
+        }
         let Some(info) = command.flags.iter().find(|info| is_called(info, name)) else {
             // Not ours to judge: argh says what it is. But for an option it takes even this.
             let is_stdin = word == "-" && !command.positionals.is_empty();
@@ -470,7 +472,8 @@ fn recognise(
         };
         let takes_value = matches!(info.kind, FlagInfoKind::Option { .. });
         if !takes_value && value.is_some() {
-            return Err(usage(&[command.name], &format!("{name} takes no value")));
+            let message = format!("{} takes no value", info.long);
+            return Err(usage(&[command.name], &message));
         }
         let value = if info.long == "--auto-whitelist-clients" {
             let next = words.as_slice().first();
@@ -485,8 +488,7 @@ fn recognise(
         } else {
             value
         };
-        let name = name.to_owned();
-        found.push(Word::Option(Given { name, value, info }));
+        found.push(Word::Option(Given { value, info }));
     }
     Ok(found)
 }
@@ -507,20 +509,19 @@ pub fn postgrey_options(words: Vec<String>) -> Result<Vec<(String, Option<String
         .collect())
 }
 
-/// The name of ours for a name of Postgrey's.
-fn main_name(name: &str) -> &str {
-    match name {
-        "--syslogfacility" | "--facility" => "--syslog-facility",
-        "--no-action" => "--noaction",
+/// Whether a word is an option's name, with one hyphen or two, as Postgrey takes them.
+fn is_called(info: &argh::FlagInfo<'_>, word: &str) -> bool {
+    let Some(name) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+        return false;
+    };
+    // The name of ours for a name of Postgrey's.
+    let name = match name {
+        "syslogfacility" | "facility" => "syslog-facility",
+        "no-action" => "noaction",
         name => name,
-    }
-}
-
-fn is_called(info: &argh::FlagInfo<'_>, name: &str) -> bool {
-    let short = name
-        .strip_prefix('-')
-        .and_then(|letter| letter.parse().ok());
-    name == info.long || short.is_some() && short == info.short
+    };
+    let letter = name.parse().ok();
+    info.long.strip_prefix("--") == Some(name) || letter.is_some() && letter == info.short
 }
 
 #[cfg(test)]
@@ -574,7 +575,45 @@ mod tests {
             assert!(served(&format!("serve {word}")).noaction);
         }
         assert!(served("serve -d --daemonize").daemonize);
+        for line in [
+            "serve -inet=10023 -u /p -delay 60 --v -facility news -no-action",
+            "serve --i 10023 --u=/p --delay=60 -verbose --syslog-facility=news --n",
+        ] {
+            let serve = served(line);
+            assert_eq!(
+                (&serve.inet[..], &serve.unix[..]),
+                (&["10023".to_owned()][..], &["/p".to_owned()][..])
+            );
+            assert_eq!(serve.delay.as_deref(), Some("60"));
+            assert_eq!(serve.syslog_facility.as_deref(), Some("news"));
+            assert!(serve.verbose && serve.noaction);
+        }
+        assert!(served("serve --q").quiet && served("serve --d").daemonize);
+        assert_eq!(parsed("serve -version"), parsed("--version"));
+        for word in ["inet=1", "---inet=1", "-inets=1", "--verb", "-vq"] {
+            assert!(wrong(&format!("serve {word}")).contains(word));
+        }
         assert!(wrong("query --facility=mail").contains("--facility"));
+    }
+
+    /// `$OPTS "$TEXT_OPT"`, of which the second is not set.
+    #[test]
+    fn an_empty_word() {
+        let words = ["serve", "--quiet", ""].map(str::to_owned).to_vec();
+        let Ok(Parsed::Run(Command::Serve(serve))) = parse(words) else {
+            panic!("not served");
+        };
+        assert!(serve.quiet);
+        let words = ["serve", "--hostname", ""].map(str::to_owned).to_vec();
+        let Ok(Parsed::Run(Command::Serve(serve))) = parse(words) else {
+            panic!("not served");
+        };
+        assert_eq!(serve.hostname.as_deref(), Some(""));
+        let words = ["report", ""].map(str::to_owned).to_vec();
+        let Ok(Parsed::Run(Command::Report(report))) = parse(words) else {
+            panic!("no report");
+        };
+        assert_eq!(report.files, [""]);
     }
 
     #[test]

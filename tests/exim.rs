@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use regex_lite::Regex;
 use support::{Client, Scratch, Server, say};
 
 const REQUESTS: &str = include_str!("cases/exim-4.96-requests.txt");
@@ -106,6 +107,29 @@ fn what_exim_has_asked_is_what_the_readme_makes_it_ask() {
     let in_readme = names(&format!("request={asked}"), "\\n");
     for request in requests() {
         assert_eq!(names(request, "\n"), in_readme);
+    }
+}
+
+/// What the ACL takes for a deferral is one, whatever --greylist-action says, and nothing else is.
+#[test]
+fn the_readmes_acl_knows_a_deferral() {
+    let acl = readme_acl();
+    let (_, pattern) = acl
+        .split_once("condition = ${if match{$acl_m_greylet}{")
+        .expect("a condition");
+    let (pattern, _) = pattern.split_once("}}\n").expect("its end");
+    let is_deferral = Regex::new(pattern).expect("a regular expression");
+    let [first, ..] = requests()[..] else {
+        panic!("no request");
+    };
+    for action in ["DEFER_IF_PERMIT", "defer", "451", "450 4.7.1"] {
+        let server = Server::start(&["--exim", &format!("--greylist-action={action}")]);
+        let answer = answer(&server, first);
+        assert!(answer.starts_with(&format!("action={action} ")), "{answer}");
+        assert!(is_deferral.is_match(&answer), "{answer}");
+    }
+    for answer in ["action=DUNNO\n\n", "action=PREPEND X: 4 DEFER\n\n", ""] {
+        assert!(!is_deferral.is_match(answer), "{answer}");
     }
 }
 

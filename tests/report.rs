@@ -386,8 +386,79 @@ fn what_serve_logs_of_suspicious_clients() {
     );
 }
 
+/// With --verbose it logs what Postfix asks again for the same mail.
+#[test]
+fn repeated_questions_count_once() {
+    let mut server = Server::start(&["--verbose"]);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.ask(request(&[("instance", Some("1.1"))]));
+    }
+    drop(client);
+    server.stop(Signal::SIGTERM);
+    let log = server.log.join("\n");
+    assert_eq!(log.matches(", repeated=yes, ").count(), 2, "{log}");
+    let json = json_report(&[], log.as_bytes());
+    assert_eq!(totals(&json), [1, 1, 0, 0, 1].map(Some), "{log}");
+}
+
 const NEW: &str = "action=greylist, reason=new, client_name=mail.example.com, client_address=192.0.2.1, sender=a@s.example, recipient=b@r.example";
 const FOUND: &str = "action=pass, reason=triplet found, delay=600, client_name=mail.example.com, client_address=192.0.2.1, sender=a@s.example, recipient=b@r.example";
+
+/// Heads of syslog, journalctl and docker, with the time that is read and what is shown of it.
+#[test]
+fn heads_of_all_kinds() {
+    for (head, shown) in [
+        ("Nov 3 20:08:13 mx greylet[1]: ", "Nov  3 20:08:13"),
+        ("<22>Nov 23 20:08:13 mx greylet[1]: ", "Nov 23 20:08:13"),
+        (
+            "<22>1 2026-11-23T20:08:13Z mx greylet 1 - - ",
+            "2026-11-23T20:08:13Z",
+        ),
+        (
+            "Mon 2026-11-23 20:08:13 CET mx greylet[1]: ",
+            "2026-11-23T20:08:13",
+        ),
+        ("1795464493.123456 mx greylet[1]: ", "2026-11-23T20:08:13Z"),
+        (
+            "greylet-1  | 2026-11-23T20:08:13.5Z ",
+            "2026-11-23T20:08:13Z",
+        ),
+        ("greylet-1  | ", "-"),
+        ("Okt 23 20:08:13 mx greylet[1]: ", "-"),
+    ] {
+        let other = NEW.replace("b@r.example", "c@r.example");
+        let log = format!("{head}{NEW}\n{head}{other}\n{head}{FOUND}\n");
+        let json = json_report(&[], log.as_bytes());
+        assert_eq!(json["deferred"], 2, "{head}");
+        assert_eq!(json["passed"], 1, "{head}");
+        // Without a later line the second one is still waiting.
+        let later = "Wed 2026-11-25 20:08:13 UTC mx greylet[1]: x\n";
+        let json = json_report(&[], format!("{log}{later}").as_bytes());
+        assert_eq!(
+            lost(&json),
+            [format!(
+                "192.0.2.0/24 mail.example.com[192.0.2.1] <a@s.example> <c@r.example> 1 {shown} {shown}"
+            )],
+            "{head}"
+        );
+    }
+}
+
+/// A before-queue filter hands the mail to another smtpd, which calls the filter its client.
+#[test]
+fn postfix_with_a_filter_before_the_queue() {
+    let log = "Nov 23 20:00:00 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from mail.example.com[192.0.2.1]: 450 4.2.0 <b@r.example>: Recipient address rejected: Greylisted; from=<a@s.example> to=<b@r.example> proto=ESMTP helo=<x>
+Nov 23 20:10:00 mx postfix/smtpd[2]: 4ABC123: client=localhost[127.0.0.1], orig_client=mail.example.com[192.0.2.1]
+Nov 23 20:10:00 mx postfix/qmgr[3]: 4ABC123: from=<a@s.example>, size=345, nrcpt=1 (queue active)
+Nov 23 20:10:01 mx postfix/local[4]: 4ABC123: to=<b@r.example>, relay=local, delay=0.1, dsn=2.0.0, status=sent (delivered)
+";
+    let json = json_report(&[], log.as_bytes());
+    assert_eq!(totals(&json), [1, 1, 1, 0, 0].map(Some));
+    let without = log.replace(", orig_client=mail.example.com[192.0.2.1]", "");
+    let json = json_report(&[], without.as_bytes());
+    assert_eq!(json["passed"], 0);
+}
 
 /// `mail.log*` names the newest log first, and some are empty, compressed, or cannot be read at all.
 #[test]
@@ -528,7 +599,7 @@ proptest! {
     /// Any bytes are a line.
     #[test]
     fn no_line_is_a_panic(
-        head in prop::sample::select(vec!["", "Nov 23 20:08:13 mx x: ", "2026-11-23T20:08:13+", "action=pass, reason=, ", "Mon Nov  3 "]),
+        head in prop::sample::select(vec!["", "Nov 23 20:08:13 mx x: ", "2026-11-23T20:08:13+", "action=pass, reason=, ", "Mon Nov  3 ", "<22>1 - - - - - [", "Mon 2026-11-23 20:08:13 ", "x | ", "1795464493."]),
         rest in prop::collection::vec(any::<u8>(), 0..80),
     ) {
         let bytes = [head.as_bytes(), &rest].concat();

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{self, Command, Migrate, Parsed};
+use crate::commands::shell::{assigned, quoted, words as shell_words};
 use crate::commands::{print, serve};
+use crate::daemon::{Endpoint, Settings};
 use crate::error::Error;
 use crate::lists::Sources;
 
@@ -12,10 +14,13 @@ use crate::lists::Sources;
 const FILE: &str = "/etc/default/postgrey";
 const LISTS: &str = "/etc/postgrey";
 
-/// Variables with options, as distributions call them.
-const OPTION_VARIABLES: [&str; 2] = ["POSTGREY_OPTS", "OPTIONS"];
+/// Where Postfix is in its chroot, so that paths within are named from here.
+const POSTFIX_QUEUE: &str = "/var/spool/postfix";
 
-/// Prints the line, and what differs.
+/// The variables that matter: the options, as distributions call them, and Debian's text.
+const VARIABLES: [&str; 3] = ["POSTGREY_OPTS", "OPTIONS", "POSTGREY_TEXT"];
+
+/// Prints the line, and what differs. The exit status is 1 if greylet would not listen where Postgrey does.
 ///
 /// # Errors
 ///
@@ -30,7 +35,10 @@ pub fn run(options: &Migrate) -> Result<ExitCode, Error> {
     migration.take_lists(Path::new(options.lists.as_deref().unwrap_or(LISTS)));
     migration.check_together();
     print(&migration.to_string())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match migration.lost_listener {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
 }
 
 /// What is to be printed.
@@ -38,6 +46,8 @@ pub fn run(options: &Migrate) -> Result<ExitCode, Error> {
 struct Migration {
     words: Vec<String>,
     notes: Vec<String>,
+    /// An endpoint of Postgrey's had to be left out.
+    lost_listener: bool,
 }
 
 impl Migration {
@@ -58,15 +68,19 @@ impl Migration {
                 Some(value) => format!("{name}={value}"),
                 None => name.clone(),
             };
-            match refusal(&[&word]) {
-                None => self.words.push(word),
-                Some(error) => {
+            match settings(&[&word]) {
+                Ok(_) => self.words.push(word),
+                Err(error) => {
                     let meant = postgreys_reading(&name, value.as_deref());
                     self.note(format!("{word} is left out: {error}{meant}"));
+                    self.lost_listener |= ["--inet", "--unix"].contains(&name.as_str());
                 }
             }
         }
-        if !self.has("--inet") && !self.has("--unix") {
+        let has_listener = self.has("--inet") || self.has("--unix");
+        if !has_listener && self.lost_listener {
+            self.note("where Postgrey listens is left out, so greylet would listen on 127.0.0.1:10023; say where with --inet or --unix");
+        } else if !has_listener {
             self.note("neither --inet nor --unix is given, with which Postgrey does not start; greylet listens on 127.0.0.1:10023");
         }
         if self.has("--inet") && self.has("--unix") {
@@ -101,11 +115,14 @@ impl Migration {
             if self.has(&option) {
                 continue;
             }
-            for name in [list.to_owned(), format!("{list}.local")] {
-                let path = folder.join(name);
-                if path.is_file() {
-                    self.words.push(format!("{option}={}", path.display()));
-                }
+            let (path, local) = (folder.join(list), folder.join(format!("{list}.local")));
+            let has_list = path.is_file();
+            if has_list {
+                self.words.push(format!("{option}={}", path.display()));
+            }
+            // Postgrey reads it as soon as it is there.
+            if has_list || local.is_file() {
+                self.words.push(format!("{option}={}", local.display()));
             }
         }
         let paths = |option: &str| -> Vec<String> {
@@ -140,9 +157,29 @@ impl Migration {
 
     fn check_together(&mut self) {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        if let Some(error) = refusal(&words) {
-            self.note(format!("greylet refuses this line as it stands: {error}"));
+        match settings(&words) {
+            Ok(settings) => self.note_restriction(&settings.endpoints),
+            Err(error) => self.note(format!("greylet refuses this line as it stands: {error}")),
         }
+    }
+
+    fn note_restriction(&mut self, endpoints: &[Endpoint]) {
+        // `*` is one address for IPv4 and one for IPv6.
+        let mut services: Vec<String> = endpoints.iter().map(service).collect();
+        services.dedup();
+        let restrictions: Vec<String> = services
+            .iter()
+            .map(|service| format!("{{ {service}, timeout=10s, default_action=DUNNO }}"))
+            .collect();
+        let restrictions = restrictions.join(" or ");
+        self.note(match self.lost_listener {
+            true => format!(
+                "in main.cf, check_policy_service has to name where greylet listens: {restrictions}"
+            ),
+            false => {
+                format!("in main.cf, check_policy_service stays as it is; {restrictions} is safer")
+            }
+        });
     }
 }
 
@@ -156,19 +193,30 @@ impl std::fmt::Display for Migration {
         for note in &self.notes {
             writeln!(f, "- {note}")?;
         }
-        f.write_str(
-            "- in main.cf, check_policy_service stays as it is; { inet:127.0.0.1:10023, timeout=10s, default_action=DUNNO } is safer\n",
-        )
+        Ok(())
     }
 }
 
-/// Why greylet would not take these options.
-fn refusal(words: &[&str]) -> Option<Error> {
+/// How Postfix on this machine names an endpoint.
+fn service(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Inet(address) if address.ip().is_unspecified() => {
+            format!("inet:127.0.0.1:{}", address.port())
+        }
+        Endpoint::Inet(address) => format!("inet:{address}"),
+        Endpoint::Unix(path) => {
+            let path = path.strip_prefix(POSTFIX_QUEUE).unwrap_or(path);
+            format!("unix:{}", path.display())
+        }
+    }
+}
+
+/// What greylet makes of these options, or why it would not take them.
+fn settings(words: &[&str]) -> Result<Settings, Error> {
     let words = std::iter::once("serve").chain(words.iter().copied());
-    match cli::parse(words.map(str::to_owned).collect()) {
-        Ok(Parsed::Run(Command::Serve(options))) => serve::settings(options).err(),
-        Ok(_) => Some(Error::usage("it starts no server")),
-        Err(error) => Some(error),
+    match cli::parse(words.map(str::to_owned).collect())? {
+        Parsed::Run(Command::Serve(options)) => serve::settings(options),
+        _ => Err(Error::usage("it starts no server")),
     }
 }
 
@@ -183,106 +231,26 @@ fn postgreys_reading(name: &str, value: Option<&str>) -> &'static str {
     }
 }
 
-/// The option words in a file of shell assignments.
+/// The option words in a file of shell assignments. Only the variables that matter are read, and whatever else mentions them is
+/// refused: no shell runs here.
 fn words_of_file(path: &str) -> Result<Vec<String>, Error> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::failure(format!(
             "cannot read {path}: {error}; name the file, or give the options with --options"
         ))
     })?;
-    // A backslash at the end of a line joins it to the next one.
-    let text = text.replace("\\\n", " ");
-    let mut words = Vec::new();
-    let mut greylist_text = None;
-    for line in text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with('#'))
-    {
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=') else {
-            continue;
-        };
-        // The value is one word of the shell, and its content is a list of words.
-        let value = shell_words(value)?.into_iter().next().unwrap_or_default();
-        if OPTION_VARIABLES.contains(&name) {
-            words = shell_words(&value)?;
-        } else if name == "POSTGREY_TEXT" {
-            greylist_text = Some(value);
-        }
-    }
-    // Debian's start script adds it so.
-    words.extend(greylist_text.map(|text| format!("--greylist-text={text}")));
-    if words.is_empty() {
+    let [postgrey_opts, options, greylist_text] =
+        assigned(&text, VARIABLES).map_err(|error| Error::failure(format!("{path}: {error}")))?;
+    let Some(line) = postgrey_opts.or(options) else {
         return Err(Error::failure(format!(
-            "{path} sets neither {} to anything; give the options with --options",
-            OPTION_VARIABLES.join(" nor ")
+            "{path} sets neither {} nor {}; give the options with --options",
+            VARIABLES[0], VARIABLES[1]
         )));
-    }
+    };
+    // The value is one word of the shell, and its content is a list of words.
+    let mut words = shell_words(&line)?;
+    // As Debian's start script does it.
+    let greylist_text = greylist_text.filter(|text| !text.is_empty());
+    words.extend(greylist_text.map(|text| format!("--greylist-text={text}")));
     Ok(words)
-}
-
-/// Splits a line as a shell does: quotes, backslashes, a comment at the end.
-fn shell_words(line: &str) -> Result<Vec<String>, Error> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
-        match (quote, character) {
-            (Some(open), _) if character == open => quote = None,
-            (Some('\''), _) => word.get_or_insert_default().push(character),
-            (None, '\'' | '"') => {
-                quote = Some(character);
-                word.get_or_insert_default();
-            }
-            (_, '\\') => word.get_or_insert_default().extend(characters.next()),
-            (_, '$' | '`') => {
-                return Err(Error::failure(format!(
-                    "the shell would replace something in `{line}`; give the options as they are in the end with --options"
-                )));
-            }
-            (None, '#') if word.is_none() => break,
-            (None, _) if character.is_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(character),
-        }
-    }
-    if quote.is_some() {
-        return Err(Error::failure(format!("a quote is not closed in `{line}`")));
-    }
-    words.extend(word);
-    Ok(words)
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+:./,@%[]".contains(&byte);
-    if word.bytes().all(is_plain) && !word.contains('[') {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_like_a_shell() {
-        for (line, words) in [
-            ("", &[][..]),
-            ("a  b\tc", &["a", "b", "c"]),
-            ("--text='a b' c", &["--text=a b", "c"]),
-            (r#""a 'b'" c\ d "e\"f""#, &["a 'b'", "c d", "e\"f"]),
-            ("a #b c", &["a"]),
-            ("a#b", &["a#b"]),
-            ("''", &[""]),
-        ] {
-            assert_eq!(shell_words(line).unwrap(), words, "{line}");
-        }
-        assert!(shell_words("'a").is_err() && shell_words("$HOME").is_err());
-        for word in ["plain=1", "a b", "it's", "$x", "--inet=[::1]:1"] {
-            assert_eq!(shell_words(&quoted(word)).unwrap(), [word]);
-        }
-    }
 }

@@ -7,6 +7,7 @@ pub mod query;
 pub mod report;
 pub mod serve;
 pub mod server;
+pub mod shell;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -19,7 +19,7 @@ use nix::sys::socket::{
 };
 
 use crate::daemon::clock::header_date;
-use crate::engine::time::HeaderDate;
+use crate::engine::time::{CivilTime, HeaderDate};
 
 /// Where the system's log takes lines.
 const SYSTEM_LOG: &str = "/dev/log";
@@ -181,13 +181,16 @@ struct Time(HeaderDate);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `Mon, 23 Nov 2026 20:08:13 UTC`
-        let mut date = String::<64>::new();
-        write!(date, "{}", self.0)?;
-        let mut words = date.split(' ').skip(1);
-        let mut word = || words.next().unwrap_or_default();
-        let (day, month, _, time) = (word(), word(), word(), word());
-        write!(f, "{month} {:>2} {time}", day.trim_start_matches('0'))
+        let civil = self.0.civil_time();
+        let CivilTime {
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = civil;
+        let month = civil.month_name();
+        write!(f, "{month} {day:2} {hour:02}:{minute:02}:{second:02}")
     }
 }
 

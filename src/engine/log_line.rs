@@ -48,6 +48,9 @@ impl fmt::Display for ActionLine<'_> {
         if self.verdict.is_sender_folded {
             f.write_str(", folded=yes")?;
         }
+        if self.verdict.repeated {
+            f.write_str(", repeated=yes")?;
+        }
         for (name, value) in [
             ("client_name", client_name),
             ("client_address", client_address),

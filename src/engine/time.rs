@@ -60,6 +60,71 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// A date and a time of day, by the clock whose seconds they are made from; of the Gregorian calendar, before it was used, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CivilTime {
+    /// The year.
+    pub year: i64,
+    /// The month, from 1.
+    pub month: i64,
+    /// The day of the month, from 1.
+    pub day: i64,
+    /// 0 to 23.
+    pub hour: i64,
+    /// 0 to 59.
+    pub minute: i64,
+    /// 0 to 59.
+    pub second: i64,
+    /// The days since a Sunday, 0 to 6.
+    pub weekday: i64,
+}
+
+/// Years are counted from 1 March of the year 0, so that a leap day is a year's last: the days from there to 1970.
+const DAYS_TO_1970: i64 = 719_468;
+
+impl CivilTime {
+    /// The time so many seconds after the beginning of 1970, or before it.
+    pub const fn from_unix(seconds: i64) -> CivilTime {
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let day = days + DAYS_TO_1970;
+        let era = day.div_euclid(146_097);
+        let day_of_era = day.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let is_next_year = month_from_march >= 10;
+        CivilTime {
+            year: era * 400 + year_of_era + is_next_year as i64,
+            month: month_from_march + if is_next_year { -9 } else { 3 },
+            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
+            hour: second / 3_600,
+            minute: second / 60 % 60,
+            second: second % 60,
+            // 1 January 1970 was a Thursday.
+            weekday: (days + 4).rem_euclid(7),
+        }
+    }
+
+    /// The days from 1970 to a date. A month longer than it is runs into the next.
+    pub const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+        let year = if month <= 2 { year - 1 } else { year };
+        let month_from_march = (month + 9) % 12;
+        let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+        365 * year + leap_days + (153 * month_from_march + 2) / 5 + day - 1 - DAYS_TO_1970
+    }
+
+    /// The month as English and syslog shorten it.
+    pub const fn month_name(self) -> &'static str {
+        MONTHS[self.month as usize - 1]
+    }
+}
+
+/// The months as English and syslog shorten them.
+pub const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
 /// A date as it stands in the X-Greylist header: `Mon, 23 Nov 2026 20:08:13 UTC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderDate {
@@ -67,32 +132,30 @@ pub struct HeaderDate {
     pub unix_seconds: u64,
 }
 
+impl HeaderDate {
+    /// The same, taken apart.
+    pub fn civil_time(self) -> CivilTime {
+        CivilTime::from_unix(i64::try_from(self.unix_seconds).unwrap_or(i64::MAX))
+    }
+}
+
 impl fmt::Display for HeaderDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] = [
-            "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb",
-        ];
-        let days = self.unix_seconds / 86_400;
-        let second = self.unix_seconds % 86_400;
-        // Years are counted from 1 March of the year 0, so that a leap day is a year's last.
-        let day = days + 719_468;
-        let era = day / 146_097;
-        let day_of_era = day % 146_097;
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-        let year = era * 400 + year_of_era + u64::from(month >= 10);
+        const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+        let civil = self.civil_time();
+        let CivilTime {
+            year,
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = civil;
+        let weekday = WEEKDAYS[civil.weekday as usize];
+        let month = civil.month_name();
         write!(
             f,
-            "{}, {day_of_month:02} {} {year} {:02}:{:02}:{:02} UTC",
-            WEEKDAYS[(days % 7) as usize],
-            MONTHS[month as usize],
-            second / 3_600,
-            second / 60 % 60,
-            second % 60
+            "{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} UTC"
         )
     }
 }
@@ -110,8 +173,26 @@ mod tests {
             (1_795_464_493, "Mon, 23 Nov 2026 20:08:13 UTC"),
             (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 UTC"),
             (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 UTC"),
+            (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 UTC"),
+            (u64::MAX, "Sun, 04 Dec 292277026596 15:30:07 UTC"),
         ] {
             assert_eq!(HeaderDate { unix_seconds }.to_string(), date);
+        }
+    }
+
+    #[test]
+    fn dates_and_days_agree() {
+        let mut weekday = CivilTime::from_unix(-800_000 * 86_400).weekday;
+        for day in -800_000..800_000 {
+            let civil = CivilTime::from_unix(day * 86_400 + 86_399);
+            assert_eq!(
+                CivilTime::days_since_1970(civil.year, civil.month, civil.day),
+                day
+            );
+            assert!((1..=12).contains(&civil.month) && (1..=31).contains(&civil.day));
+            assert_eq!((civil.hour, civil.minute, civil.second), (23, 59, 59));
+            assert_eq!(civil.weekday, weekday);
+            weekday = (weekday + 1) % 7;
         }
     }
 

@@ -26,6 +26,8 @@ pub struct ActionLine<'a> {
     pub action: Action,
     /// Why, in the log's words.
     pub reason: &'a [u8],
+    /// The same was asked and answered within its message transaction before (--verbose).
+    pub is_repeated: bool,
     /// On what.
     pub mail: Mail<'a>,
 }
@@ -42,6 +44,7 @@ pub fn action_line<'a>(line: &Line<'a>) -> Option<ActionLine<'a>> {
     // Whom the server took for the client, and how, is found out again: older lines do not say it.
     let (_, rest) = optional(rest, b"identity=");
     let (_, rest) = optional(rest, b"folded=");
+    let (repeated, rest) = optional(rest, b"repeated=");
     let (client_name, rest) = optional(rest, b"client_name=");
     let (client_address, rest) = optional(rest, b"client_address=");
     let action = match action {
@@ -61,6 +64,7 @@ pub fn action_line<'a>(line: &Line<'a>) -> Option<ActionLine<'a>> {
     Some(ActionLine {
         action,
         reason,
+        is_repeated: repeated.is_some(),
         mail: Mail {
             client_name: whole(client_name.unwrap_or_default()),
             client_address: parse_address(client_address?)?,
@@ -119,6 +123,7 @@ mod tests {
             action,
             reason,
             mail,
+            ..
         } = action_line(&line)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let fields = [
@@ -241,6 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn repeated_lines() {
+        for (fields, is_repeated) in [
+            ("identity=example.com, folded=yes, repeated=yes, ", true),
+            ("repeated=yes, ", true),
+            ("folded=yes, ", false),
+        ] {
+            let text = format!(
+                "action=greylist, reason=new, {fields}{CLIENT}, sender=\"a, repeated=yes\"@s.example"
+            );
+            let line = Line::new(text.as_bytes());
+            let read = action_line(&line).expect("an action line");
+            assert_eq!(read.is_repeated, is_repeated, "{text}");
+            assert_eq!(&*read.mail.client_name, b"mail.example.com");
+        }
+    }
+
+    #[test]
     fn without_client_name() {
         let (.., fields) = read("action=pass, reason=x, client_address=2001:db8::1, recipient=b")
             .expect("an action line");
@@ -256,6 +278,16 @@ mod tests {
             "action=dance, reason=new, client_address=192.0.2.1",
             "action=pass, reason=client_address is not an address, client_name=unknown, client_address=unknown, recipient=b",
             "Nov 23 20:08:13 mx postfix/smtpd[1]: NOQUEUE: reject: x action=pass, reason=x, client_address=192.0.2.1",
+            // Others that write what looks like a line of ours.
+            "Okt 23 20:08:13 mx prog[1]: user greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "Okt 23 20:08:13 mx prog[1]: 20:08:13 mx greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "a user of this machine, named greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "Nov 23 20:08:13 mx somebody has logged in 20:08:13 greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "<22>1 2026-11-23T20:08:13Z mx prog 1 - - user greylet[1]: action=pass, reason=x, client_address=192.0.2.1",
+            "<22>1 2026-11-23T20:08:13Z mx prog 1 - [x a=\"\\\"] action=pass, reason=x, client_address=192.0.2.1",
+            "from=<x | action=pass, reason=x, client_address=192.0.2.1",
+            "user: x | action=pass, reason=x, client_address=192.0.2.1",
+            "action=dance, client_address=192.0.2.1, sender=\"x 20:08:13 greylet[1]: action=pass, reason=x, client_address=192.0.2.1\"@s.example",
             "whitelisted: mail.example.com[192.0.2.1]",
         ] {
             assert_eq!(read(line), None, "{line}");

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::time::{Calendar, stamp};
+use super::line::Line;
+use super::time::Calendar;
 
 /// Longest line that is read, in bytes.
 pub const LINE_BYTES_MAX: usize = 65_536;
@@ -82,7 +83,7 @@ impl Input {
             return Some(i64::MAX);
         }
         let mut lines = self.reader.buffer().split(|&byte| byte == b'\n');
-        let (stamp, _) = lines.find_map(stamp)?;
+        let stamp = lines.find_map(|line| Line::new(line).stamp)?;
         Some(self.calendar().moment(stamp).seconds)
     }
 

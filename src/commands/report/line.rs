@@ -1,11 +1,11 @@
 //! A log line to its time, the program that has written it, and its text.
 
-use super::time::{Stamp, stamp};
+use super::time::{Stamp, after_clock, stamp};
 
-/// Most words before the `: ` that ends a line's head: facility, host, program.
+/// Most words between the time and the `: ` that ends a line's head: facility, host, program, and what logread adds.
 const HEAD_WORDS_MAX: usize = 4;
 
-/// A log line without what syslog, logread or journald have put before it.
+/// A log line without what syslog, logread, journald or docker have put before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
     /// When it was written, if that is written.
@@ -19,11 +19,16 @@ pub struct Line<'a> {
 impl<'a> Line<'a> {
     /// Takes a line apart.
     pub fn new(line: &'a [u8]) -> Line<'a> {
+        if let Some(line) = rfc_5424(line) {
+            return line;
+        }
+        let (container, line) = container(line).unwrap_or((b"", line));
+        let line = after_priority(line).unwrap_or(line);
         let (stamp, rest) = match stamp(line) {
             Some((stamp, rest)) => (Some(stamp), rest),
-            None => (None, line),
+            None => (None, after_clock(line).unwrap_or(line)),
         };
-        let (program, text) = program_and_text(rest).unwrap_or((b"", rest));
+        let (program, text) = program_and_text(rest).unwrap_or((container, rest));
         Line {
             stamp,
             program,
@@ -40,6 +45,60 @@ impl<'a> Line<'a> {
             _ => (None, self.text),
         }
     }
+}
+
+/// RFC 5424: `<22>1 2026-11-23T20:08:13Z mx greylet 1 - - text`, of which all but the version may be `-`.
+fn rfc_5424(line: &[u8]) -> Option<Line<'_>> {
+    let rest = after_priority(line)?.strip_prefix(b"1 ")?;
+    let (stamp, rest) = match stamp(rest) {
+        Some((stamp, rest)) => (Some(stamp), rest),
+        None => (None, rest.strip_prefix(b"- ")?),
+    };
+    let (_host, rest) = split_once(rest, b" ")?;
+    let (program, rest) = split_once(rest, b" ")?;
+    let (_process, rest) = split_once(rest, b" ")?;
+    let (_message, rest) = split_once(rest, b" ")?;
+    let text = after_structured_data(rest)?.trim_ascii_start();
+    Some(Line {
+        stamp,
+        program,
+        text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
+    })
+}
+
+/// What follows `-` or `[id name="value"][...]`; within a value a backslash escapes.
+fn after_structured_data(data: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = data.strip_prefix(b"-") {
+        return Some(rest);
+    }
+    let (mut is_element, mut is_value, mut is_escaped) = (false, false, false);
+    let end = data.iter().position(|&byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_value => is_escaped = true,
+            b'"' if is_element => is_value = !is_value,
+            b'[' if !is_value => is_element = true,
+            b']' if !is_value => is_element = false,
+            _ => return !is_element,
+        }
+        false
+    })?;
+    (end > 0).then_some(&data[end..])
+}
+
+/// Container and line of docker compose: `greylet-1  | text`.
+fn container(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, rest) = split_once(line, b" ")?;
+    let rest = rest.trim_ascii_start().strip_prefix(b"| ")?;
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    name.iter().all(is_name).then_some((name, rest))
+}
+
+/// What follows syslog's `<22>`.
+fn after_priority(line: &[u8]) -> Option<&[u8]> {
+    let (digits, rest) = split_once(line.strip_prefix(b"<")?, b">")?;
+    let is_priority = (1..=3).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_priority.then_some(rest)
 }
 
 /// `mail.info host postfix/smtpd[429]: text`, of which only the program has to be there.
@@ -124,6 +183,55 @@ mod tests {
             ),
             ("4ABC123: action=pass", "4ABC123", "", "action=pass"),
             ("greylet[1]: action=pass", "greylet", "", "action=pass"),
+            (
+                "Mon 2026-11-23 20:08:13 CET mx greylet[1]: action=pass",
+                "greylet",
+                "",
+                "action=pass",
+            ),
+            (
+                "Okt 23 20:08:13 mx greylet[1]: 4ABC123: action=pass",
+                "greylet",
+                "4ABC123",
+                "action=pass",
+            ),
+            (
+                "Mo 23. Nov 2026 20:08:13 CET mx greylet[1]: action=pass",
+                "greylet",
+                "",
+                "action=pass",
+            ),
+            (
+                "<22>Nov 23 20:08:13 mx greylet[1]: action=pass",
+                "greylet",
+                "",
+                "action=pass",
+            ),
+            (
+                "<22>1 2026-11-23T20:08:13Z mx greylet 1 - - action=pass",
+                "greylet",
+                "",
+                "action=pass",
+            ),
+            (
+                "<22>1 - - postgrey - - [x@1 a=\"b ] \\\" c\"][y] \u{feff}4ABC123: action=pass",
+                "postgrey",
+                "4ABC123",
+                "action=pass",
+            ),
+            ("greylet-1  | action=pass", "greylet-1", "", "action=pass"),
+            (
+                "greylet-1 | 2026-11-23T20:08:13.123456789Z action=pass",
+                "greylet-1",
+                "",
+                "action=pass",
+            ),
+            (
+                "1795464493.123456 mx greylet[1]: action=pass",
+                "greylet",
+                "",
+                "action=pass",
+            ),
             (
                 "some words that are no head at all: x",
                 "",

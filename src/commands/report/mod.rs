@@ -159,6 +159,9 @@ impl Reading {
     }
 
     fn book(&mut self, line: &ActionLine<'_>, at: Option<Moment>) {
+        if line.is_repeated {
+            return;
+        }
         match line.action {
             Action::Greylist => self.ledger.defer(&line.mail, at),
             // Nothing is decided: another SMTP command than RCPT was asked about (--verbose), or the decision is left to DATA.

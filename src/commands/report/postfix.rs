@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::ledger::{Ledger, Limits, Mail};
-use super::line::{Line, find, split_once};
+use super::line::{Line, find, rsplit_once, split_once};
 use super::time::Moment;
 use crate::engine::access::Clients;
 use crate::engine::identity::parse_address;
@@ -65,7 +65,11 @@ impl PostfixLog {
     }
 
     fn accept(&mut self, queue_id: &[u8], client: &[u8], at: Option<Moment>) {
-        let Some((client_name, client_address, _)) = name_and_address(client) else {
+        // A filter before the queue, or a proxy, says for whom it speaks.
+        let original = rsplit_once(client, b", orig_client=");
+        let original = original.and_then(|(_, client)| name_and_address(client));
+        let Some((client_name, client_address, _)) = original.or_else(|| name_and_address(client))
+        else {
             return;
         };
         // What is never removed (the log has a gap) must not stay for good.

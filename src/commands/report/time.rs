@@ -1,15 +1,16 @@
-//! The time at the head of a log line, in the usual forms of syslog, logread and journalctl, and the year that some leave out.
+//! The time at the head of a log line, in the usual forms of syslog, logread, journalctl and docker, and the year that some leave out.
 
 use std::fmt;
+
+use crate::engine::time::{CivilTime, MONTHS};
 
 const DAY: i64 = 86_400;
 
 /// How far lines of one log may be out of order without being taken for another year's.
 const DISORDER: i64 = 7 * DAY;
 
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+/// Most words of a date before its time of day: `Mo 23. Nov 2026`.
+const DATE_WORDS_MAX: usize = 4;
 
 /// A time as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,26 @@ pub fn stamp(line: &[u8]) -> Option<(Stamp, &[u8])> {
     iso(line)
         .or_else(|| unix_date(line))
         .or_else(|| month_first(line))
+        .or_else(|| short_full(line))
+        .or_else(|| short_unix(line))
+}
+
+/// What follows the time of day where the date before it is not understood, as `Okt 23 20:08:13 `. Words that no date has (a
+/// program, or fields) end the search: what they are followed by may be anybody's.
+pub fn after_clock(line: &[u8]) -> Option<&[u8]> {
+    let mut rest = line;
+    for _ in 0..=DATE_WORDS_MAX {
+        let mut scan = Scan(rest);
+        if scan.clock().is_some() && scan.byte(b' ').is_some() {
+            return Some(scan.0);
+        }
+        let (word, after) = rest.split_at(rest.iter().position(|&byte| byte == b' ')?);
+        if word.contains(&b'=') || word.ends_with(b":") {
+            return None;
+        }
+        rest = after.trim_ascii_start();
+    }
+    None
 }
 
 /// `2026-11-23T20:08:13.123456+01:00 `, with a blank for the T too, and with or without fraction and zone.
@@ -61,27 +82,61 @@ fn iso(line: &[u8]) -> Option<(Stamp, &[u8])> {
     stamp.checked(scan.0)
 }
 
+/// What follows `Mon `.
+fn after_weekday(line: &[u8]) -> Option<&[u8]> {
+    let (weekday, rest) = line.split_at_checked(4)?;
+    let is_weekday = weekday[..3].iter().all(u8::is_ascii_alphabetic) && weekday[3] == b' ';
+    is_weekday.then_some(rest)
+}
+
+/// journalctl's `Mon 2026-11-23 20:08:13 CET `. What a zone is short for depends on the place, but for UTC.
+fn short_full(line: &[u8]) -> Option<(Stamp, &[u8])> {
+    let (stamp, rest) = iso(after_weekday(line)?)?;
+    let (name, rest) = rest.split_at(rest.iter().position(|&byte| byte == b' ')?);
+    let zone = match name {
+        b"UTC" => Some(0),
+        _ => Scan(name).zone().flatten(),
+    };
+    Some((Stamp { zone, ..stamp }, &rest[1..]))
+}
+
+/// journalctl's `1795464493.123456 `.
+fn short_unix(line: &[u8]) -> Option<(Stamp, &[u8])> {
+    // Until 2286, and since 2001.
+    let mut scan = Scan(line);
+    let seconds = scan.number(10)?;
+    scan.byte(b'.')?;
+    scan.digits()?;
+    scan.byte(b' ')?;
+    let civil = CivilTime::from_unix(seconds);
+    let stamp = Stamp {
+        year: Some(civil.year),
+        month: civil.month,
+        day: civil.day,
+        second_of_day: seconds.rem_euclid(DAY),
+        zone: Some(0),
+    };
+    Some((stamp, scan.0))
+}
+
 /// OpenWrt's `Mon Nov 23 20:23:29 2026 `.
 fn unix_date(line: &[u8]) -> Option<(Stamp, &[u8])> {
-    let (weekday, rest) = line.split_at_checked(4)?;
-    if !weekday[..3].iter().all(u8::is_ascii_alphabetic) || weekday[3] != b' ' {
-        return None;
-    }
-    let (stamp, rest) = month_first(rest)?;
+    let (stamp, rest) = month_first(after_weekday(line)?)?;
     let mut scan = Scan(rest);
     let year = Some(scan.number(4)?);
     scan.byte(b' ')?;
     Some((Stamp { year, ..stamp }, scan.0))
 }
 
-/// `Nov 23 20:08:13 ` of RFC 3164 and of journalctl, with or without a fraction.
+/// `Nov 23 20:08:13 ` of RFC 3164 and of journalctl, with or without a fraction; some write `Nov 3 ` with one blank.
 fn month_first(line: &[u8]) -> Option<(Stamp, &[u8])> {
     let (name, rest) = line.split_at_checked(3)?;
-    let month = MONTHS.iter().position(|month| *month == name)? as i64 + 1;
+    let month = MONTHS.iter().position(|month| month.as_bytes() == name)? as i64 + 1;
     let mut scan = Scan(rest);
     scan.byte(b' ')?;
     let is_padded = scan.byte(b' ').is_some();
-    let day = scan.number(if is_padded { 1 } else { 2 })?;
+    let two_digits = if is_padded { None } else { scan.number(2) };
+    let day = two_digits.or_else(|| scan.number(1))?;
     scan.byte(b' ')?;
     let second_of_day = scan.clock()?;
     scan.byte(b' ')?;
@@ -123,12 +178,18 @@ impl Scan<'_> {
         self.byte(b':')?;
         let second = self.number(2)?;
         if self.byte(b'.').or_else(|| self.byte(b',')).is_some() {
-            let end = self.0.iter().position(|byte| !byte.is_ascii_digit())?;
-            self.0 = &self.0[end..];
+            self.digits()?;
         }
         // A leap second is the 60th.
         let is_time = hour < 24 && minute < 60 && second <= 60;
         is_time.then_some(hour * 3_600 + minute * 60 + second)
+    }
+
+    /// Digits, however many, and then something else.
+    fn digits(&mut self) -> Option<()> {
+        let end = self.0.iter().position(|byte| !byte.is_ascii_digit())?;
+        self.0 = &self.0[end..];
+        Some(())
     }
 
     /// `Z`, `+01:00`, `+0100`, `+01` or nothing.
@@ -160,7 +221,8 @@ impl Stamp {
     }
 
     fn seconds_in(&self, year: i64) -> i64 {
-        days(year, self.month, self.day) * DAY + self.second_of_day - self.zone.unwrap_or(0)
+        CivilTime::days_since_1970(year, self.month, self.day) * DAY + self.second_of_day
+            - self.zone.unwrap_or(0)
     }
 }
 
@@ -196,38 +258,15 @@ impl Calendar {
     fn year_of(&self, stamp: &Stamp) -> i64 {
         let Some(previous) = self.previous else {
             // Two days more, because the zone is unknown and clocks are wrong.
-            let (year, ..) = date(self.end + 2 * DAY);
+            let year = CivilTime::from_unix(self.end + 2 * DAY).year;
             let is_over = stamp.seconds_in(year) <= self.end + 2 * DAY;
             return if is_over { year } else { year - 1 };
         };
-        let (year, ..) = date(previous);
+        let year = CivilTime::from_unix(previous).year;
         (year - 1..=year)
             .find(|&year| stamp.seconds_in(year) >= previous - DISORDER)
             .unwrap_or(year + 1)
     }
-}
-
-/// The days from 1970 to a date. A month longer than it is runs into the next.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years are counted from 1 March, so that a leap day is a year's last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    365 * year + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
-}
-
-/// Year, month and day of the month.
-fn date(seconds: i64) -> (i64, i64, i64) {
-    let day = seconds.div_euclid(DAY);
-    // One of three: a year has 365.2425 days.
-    let guess = 1970 + (day as f64 / 365.2425) as i64 - 1;
-    let year = (guess..guess + 3)
-        .rfind(|&year| days(year, 1, 1) <= day)
-        .unwrap_or(guess);
-    let month = (1..=12)
-        .rfind(|&month| days(year, month, 1) <= day)
-        .unwrap_or(1);
-    (year, month, day - days(year, month, 1) + 1)
 }
 
 impl Moment {
@@ -257,17 +296,22 @@ impl Moment {
 impl fmt::Display for Moment {
     /// By the clock of the log: `2026-11-23 20:08:13`, or `Nov 23 20:08:13` if it has no year.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let local = self.seconds + self.zone.unwrap_or(0);
-        let (year, month, day) = date(local);
-        let second = local.rem_euclid(DAY);
+        let civil = CivilTime::from_unix(self.seconds + self.zone.unwrap_or(0));
+        let CivilTime {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = civil;
         if self.has_year {
             write!(f, "{year:04}-{month:02}-{day:02} ")?;
         } else {
-            let name = String::from_utf8_lossy(MONTHS[month as usize - 1]);
-            write!(f, "{name} {day:2} ")?;
+            write!(f, "{} {day:2} ", civil.month_name())?;
         }
-        let (hour, minute) = (second / 3_600, second / 60 % 60);
-        write!(f, "{hour:02}:{minute:02}:{:02}", second % 60)
+        write!(f, "{hour:02}:{minute:02}:{second:02}")
     }
 }
 
@@ -336,6 +380,36 @@ mod tests {
                 "2024-02-29T23:59:59Z",
             ),
             (
+                "Nov 3 20:08:13",
+                1_793_736_493,
+                "Nov  3 20:08:13",
+                "Nov  3 20:08:13",
+            ),
+            (
+                "Mon 2026-11-23 20:08:13 CET",
+                1_795_464_493,
+                "2026-11-23 20:08:13",
+                "2026-11-23T20:08:13",
+            ),
+            (
+                "Mon 2026-11-23 20:08:13 UTC",
+                1_795_464_493,
+                "2026-11-23 20:08:13",
+                "2026-11-23T20:08:13Z",
+            ),
+            (
+                "Mon 2026-11-23 20:08:13 +03",
+                1_795_453_693,
+                "2026-11-23 20:08:13",
+                "2026-11-23T20:08:13+03:00",
+            ),
+            (
+                "1795464493.123456",
+                1_795_464_493,
+                "2026-11-23 20:08:13",
+                "2026-11-23T20:08:13Z",
+            ),
+            (
                 "1969-12-31T23:59:60",
                 0,
                 "1970-01-01 00:00:00",
@@ -358,6 +432,10 @@ mod tests {
             "Nov 23 20:08:13",
             "Nov 23 24:08:13 ",
             "Nov 32 20:08:13 ",
+            "Nov  23 20:08:13 ",
+            "Mon 2026-11-23 20:08:13 CET",
+            "795464493.123456 ",
+            "1795464493 ",
             "Nov 00 20:08:13 ",
             "Nox 23 20:08:13 ",
             "Mon Nov 23 20:08:13 host",
@@ -368,6 +446,24 @@ mod tests {
             "action=pass",
         ] {
             assert_eq!(stamp(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_of_day() {
+        for (line, rest) in [
+            ("Okt 23 20:08:13 mx x: y", Some("mx x: y")),
+            ("Mo 23. Nov 2026 20:08:13.5 mx x: y", Some("mx x: y")),
+            ("mär  3 20:08:13 ", Some("")),
+            ("20:08:13 x", Some("x")),
+            ("a b c d e 20:08:13 x", None),
+            ("action=pass, 20:08:13 x: action=pass", None),
+            ("mx x: 20:08:13 y: z", None),
+            ("a 20:08:13", None),
+            ("", None),
+        ] {
+            let found = after_clock(line.as_bytes());
+            assert_eq!(found, rest.map(str::as_bytes), "{line}");
         }
     }
 
@@ -397,15 +493,7 @@ mod tests {
         assert_eq!(days_between(&["2025-12-24", "Dec 25"]), [1]);
         let mut calendar = Calendar::new(NOW);
         let (dec, _) = stamp(b"Dec 25 00:00:00 ").unwrap();
-        assert_eq!(date(calendar.moment(dec).seconds), (2025, 12, 25));
-    }
-
-    #[test]
-    fn dates_and_days_agree() {
-        for day in (-800_000..800_000).step_by(97) {
-            let (year, month, day_of_month) = date(day * DAY);
-            assert_eq!(days(year, month, day_of_month), day);
-            assert!((1..=31).contains(&day_of_month));
-        }
+        let civil = CivilTime::from_unix(calendar.moment(dec).seconds);
+        assert_eq!((civil.year, civil.month, civil.day), (2025, 12, 25));
     }
 }
