@@ -13,6 +13,7 @@ type Said = Option<(Fault, Option<String>)>;
 fn said_of_client(line: &str) -> Said {
     let (_, mut findings) = Clients::read([line.as_bytes()]);
     findings
+        .kept
         .pop()
         .map(|finding| (finding.remark.fault, finding.remark.instead))
 }
@@ -20,6 +21,7 @@ fn said_of_client(line: &str) -> Said {
 fn said_of_recipient(line: &str) -> Said {
     let (_, mut findings) = Recipients::read([line.as_bytes()]);
     findings
+        .kept
         .pop()
         .map(|finding| (finding.remark.fault, finding.remark.instead))
 }
@@ -124,7 +126,7 @@ fn client_lines() {
     }
     let long = "x".repeat(2_000);
     assert_eq!(said_of_client(&long), with(Invalid, ""));
-    assert!(Clients::read([&b"\xff\xfe\0"[..]]).1[0].remark.fault == Invalid);
+    assert!(Clients::read([&b"\xff\xfe\0"[..]]).1.kept[0].remark.fault == Invalid);
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn advice_works() {
         ("/mail/i", "MAIL.example.com"),
     ] {
         let (_, findings) = Clients::read([line.as_bytes()]);
-        let instead = findings[0].remark.instead.clone().expect("advice");
+        let instead = findings.kept[0].remark.instead.clone().expect("advice");
         assert_eq!(said_of_client(&instead), None);
         assert!(
             Clients::read([instead.as_bytes()])
@@ -174,7 +176,7 @@ fn advice_works() {
         );
     }
     let (_, findings) = Recipients::read([&b"user@.example.org"[..]]);
-    let instead = findings[0].remark.instead.clone().expect("advice");
+    let instead = findings.kept[0].remark.instead.clone().expect("advice");
     let (recipients, _) = Recipients::read([instead.as_bytes()]);
     for (recipient, is_meant) in [
         ("user@example.org", true),
@@ -185,14 +187,69 @@ fn advice_works() {
     }
 }
 
+/// Whoever asks chooses the text, so what regular expressions may cost is bounded.
 #[test]
-fn at_most_512_regular_expressions() {
+fn long_texts_fit_no_regular_expression() {
+    let fits = |clients: &Clients, bytes| clients.find_name(&vec![b'a'; bytes]).is_some();
+    let (clients, _) = Clients::read([&b"/a/"[..]]);
+    assert!(fits(&clients, 320) && !fits(&clients, 321));
+    // Each byte of these becomes three.
+    assert!(
+        clients
+            .find_name(&[&b"a"[..], &[0xff; 106]].concat())
+            .is_some()
+    );
+    assert!(
+        clients
+            .find_name(&[&b"a"[..], &[0xff; 107]].concat())
+            .is_none()
+    );
+    // Five of these and the small one have 120 KiB, so that only texts of 85 bytes can be afforded.
+    let text = [&"/[a-z]{0,200}1/\n".repeat(6), "/a/\n"].concat();
+    let (clients, findings) = Clients::read([text.as_bytes()]);
+    assert_eq!((clients.len(), findings.kept.len()), (6, 1));
+    assert!(fits(&clients, 84) && !fits(&clients, 100));
+    let (recipients, _) = Recipients::read([&b"/a/\na@"[..]]);
+    let recipient = [&b"a@"[..], &[b'a'; 4_000]].concat();
+    assert!(recipients.find(&recipient).is_some());
+    assert!(recipients.find(&recipient[1..]).is_none());
+}
+
+#[test]
+fn at_most_128_kib_of_regular_expressions() {
     let text: String = (0..520)
         .map(|number| format!("/^mail{number}$/\n"))
         .collect();
     let (clients, findings) = Clients::read([text.as_bytes()]);
-    assert_eq!((clients.len(), findings.len()), (512, 8));
-    assert!(clients.find_name(b"mail511").is_some() && clients.find_name(b"mail512").is_none());
+    assert_eq!((clients.len(), findings.kept.len()), (256, 264));
+    assert!(clients.find_name(b"mail255").is_some() && clients.find_name(b"mail256").is_none());
+}
+
+#[test]
+fn a_regular_expression_may_be_longer_than_a_name() {
+    let line = format!("/^({})$/", ["1.2.3.example"; 80].join("|"));
+    assert!(line.len() > 1_024);
+    let (clients, findings) = Clients::read([line.as_bytes()]);
+    assert_eq!(findings.kept, []);
+    assert!(clients.find_name(b"1.2.3.example").is_some());
+    let line = format!("/{}/", "a".repeat(65_536));
+    assert_eq!(said_of_client(&line), with(Fault::Invalid, ""));
+}
+
+#[test]
+fn of_many_findings_the_first_are_kept() {
+    let text = ".example.com\n".repeat(1_500);
+    let (_, findings) = Clients::read([text.as_bytes()]);
+    assert_eq!((findings.kept.len(), findings.more), (1_000, 500));
+    assert_eq!(findings.kept[999].origin.line, 1_000);
+    let scratch = Scratch::new("many-findings");
+    let list = scratch.path("clients");
+    std::fs::write(&list, text).expect("a list");
+    let (code, printed) = checked(&[&format!("--whitelist-clients={list}")]);
+    assert_eq!(code, 1);
+    assert!(printed.contains(&format!("{list} line 1000: `.example.com` can never match")));
+    assert!(!printed.contains("line 1001:"));
+    assert!(printed.contains("500 more lines of the list of clients are in doubt"));
 }
 
 #[test]
@@ -224,7 +281,7 @@ fn pools() {
         b"pool eu.example.com\npool mail.example.org\npool .example.net\n",
     ];
     let (clients, findings) = Clients::read(files);
-    assert_eq!((clients.len(), findings.len()), (4, 1));
+    assert_eq!((clients.len(), findings.kept.len()), (4, 1));
     let found = |name: &str| {
         let pool = clients.find_pool(name.as_bytes())?;
         let name = String::from_utf8(pool.name.as_bytes().to_vec()).unwrap();
@@ -258,7 +315,7 @@ fn pools() {
         "/re/i",
     ] {
         let line = format!("pool {line}");
-        let why = &Clients::read([line.as_bytes()]).1[0].remark.why;
+        let why = &Clients::read([line.as_bytes()]).1.kept[0].remark.why;
         assert!(
             why.starts_with("a pool has a name of two labels"),
             "{line}: {why}"

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::Check;
 use crate::commands::print;
-use crate::engine::access::{Clients, Fault, Finding, Origin, Recipients};
+use crate::engine::access::{Clients, Fault, Origin, Recipients};
 use crate::engine::identity::{is_verified_name, parse_address};
 use crate::engine::text::Printable;
 use crate::error::Error;
@@ -67,6 +67,13 @@ impl Report {
         for finding in &loaded.findings {
             self.is_faulty |= finding.remark.fault != Fault::Doubtful;
             self.line(&loaded.describe(finding));
+        }
+        if loaded.more_findings > 0 {
+            self.is_faulty = true;
+            let more = loaded.more_findings;
+            self.line(&format!(
+                "{more} more lines of the list of {whose} are in doubt"
+            ));
         }
         for text in loaded.texts.iter().filter(|text| !text.name.is_empty()) {
             self.line(&format!("read {}", text.name));
@@ -166,15 +173,14 @@ impl Report {
 
     /// Lines that would match if they were written as advised.
     fn add_if_written_otherwise<L>(&mut self, loaded: &Loaded<L>, matches: impl Fn(&[u8]) -> bool) {
-        let advised = |finding: &Finding| {
-            let instead = finding.remark.instead.clone()?;
-            matches(instead.as_bytes()).then_some((finding.origin, instead))
-        };
-        for (origin, instead) in loaded.findings.iter().filter_map(advised) {
-            let (place, content) = (loaded.place(origin), loaded.content(origin));
-            self.line(&format!(
-                "  {place}: `{content}` would match if it were written {instead}"
-            ));
+        for finding in &loaded.findings {
+            let Some(instead) = &finding.remark.instead else {
+                continue;
+            };
+            if matches(instead.as_bytes()) {
+                let it = loaded.place_and_content(finding);
+                self.line(&format!("  {it} would match if it were written {instead}"));
+            }
         }
     }
 

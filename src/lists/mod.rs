@@ -5,14 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::engine::access::{self, Clients, Finding, Origin, Recipients};
+use crate::engine::access::{self, Clients, Finding, Findings, Origin, Recipients};
+use crate::engine::limits::LIST_LINE_SHOWN_BYTES_MAX;
 use crate::engine::text::Printable;
 
 /// Largest list file that is read, in bytes; some hundred thousand lines.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-
-/// How much of a line is shown.
-const SHOWN_BYTES_MAX: usize = 100;
 
 /// Where the administrator's lists are looked for when no option names any.
 const FOLDER: &str = "/etc/greylet";
@@ -140,8 +138,10 @@ pub struct Loaded<L> {
     pub list: L,
     /// What it was made of, in the order of the sources.
     pub texts: Vec<Text>,
-    /// What is to be said of its lines.
+    /// What is to be said of its lines: the first of a bounded number.
     pub findings: Vec<Finding>,
+    /// How many more lines there are of which something is to be said.
+    pub more_findings: usize,
     /// Files that could not be read; the list is made of the others.
     pub problems: Vec<Problem>,
 }
@@ -200,21 +200,29 @@ impl<L> Loaded<L> {
     pub fn content(&self, origin: Origin) -> String {
         let text = self.texts.get(usize::from(origin.file));
         let line = text.and_then(|text| text.lines().find(|(line, _)| *line == origin.line));
-        let bytes = line.map(|(_, content)| content).unwrap_or_default();
-        let bytes_max = SHOWN_BYTES_MAX;
-        Printable { bytes, bytes_max }.to_string()
+        shown(line.map(|(_, content)| content).unwrap_or_default())
     }
 
     /// A finding, for people.
     pub fn describe(&self, finding: &Finding) -> String {
-        let (place, content) = (self.place(finding.origin), self.content(finding.origin));
-        format!("{place}: `{content}` {}", finding.remark)
+        format!("{} {}", self.place_and_content(finding), finding.remark)
     }
+
+    /// Which line a finding is about, for people.
+    pub fn place_and_content(&self, finding: &Finding) -> String {
+        let place = self.place(finding.origin);
+        format!("{place}: `{}`", shown(&finding.content))
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let bytes_max = LIST_LINE_SHOWN_BYTES_MAX;
+    Printable { bytes, bytes_max }.to_string()
 }
 
 fn load<L>(
     sources: &[Source],
-    read: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> (L, Vec<Finding>),
+    read: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> (L, Findings),
 ) -> Loaded<L> {
     let mut problems = Vec::new();
     let texts: Vec<Text> = sources
@@ -225,7 +233,8 @@ fn load<L>(
     Loaded {
         list,
         texts,
-        findings,
+        findings: findings.kept,
+        more_findings: findings.more,
         problems,
     }
 }
@@ -269,9 +278,15 @@ mod tests {
         }
         let text = include_str!("whitelist_clients").as_bytes();
         let (clients, findings) = Clients::read([text]);
-        assert!(clients.len() >= 8 && findings.is_empty(), "{findings:?}");
+        assert!(
+            clients.len() >= 8 && findings == Findings::default(),
+            "{findings:?}"
+        );
         let text = include_str!("whitelist_recipients").as_bytes();
         let (recipients, findings) = Recipients::read([text]);
-        assert!(recipients.len() == 2 && findings.is_empty(), "{findings:?}");
+        assert!(
+            recipients.len() == 2 && findings == Findings::default(),
+            "{findings:?}"
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::engine::domain_name::DomainName;
-use crate::engine::limits::{LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX};
+use crate::engine::limits::{
+    LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERN_BYTES_MIN, PATTERNS_BYTES_MAX,
+};
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,8 @@ impl Remark {
 
     /// For the line of one regular expression too many.
     pub(super) fn too_many_patterns() -> Remark {
-        let why = format!("there are more than {PATTERNS_MAX} regular expressions");
+        let kib = PATTERNS_BYTES_MAX >> 10;
+        let why = format!("the regular expressions of the list have more than {kib} KiB compiled");
         Remark::new(Fault::Invalid, why)
     }
 
@@ -69,11 +72,19 @@ impl fmt::Display for Remark {
     }
 }
 
+/// A regular expression, ready to be tried.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    pub(super) regex: Regex,
+    /// Its size, rounded up: a bound of what each byte of a text costs.
+    pub(super) bytes: usize,
+}
+
 /// What a line of a client list means.
 #[derive(Clone, Debug)]
 pub(super) enum ClientRule<'a> {
     /// Names that fit a regular expression.
-    Pattern(Regex),
+    Pattern(Pattern),
     /// Addresses of a network: its first address, and the length of its prefix.
     Network(IpAddr, u8),
     /// Names that are this word, or end in a dot and it.
@@ -86,7 +97,7 @@ pub(super) enum ClientRule<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum RecipientRule<'a> {
     /// Addresses that fit a regular expression.
-    Pattern(Regex),
+    Pattern(Pattern),
     /// A user with and without extension at exactly one domain.
     Address { user: &'a [u8], domain: &'a [u8] },
     /// A user with and without extension at any domain.
@@ -210,8 +221,12 @@ pub(super) fn recipient_rule(line: &[u8]) -> Read<RecipientRule<'_>> {
 
 /// The line as text, or why it is none.
 fn text(line: &[u8]) -> Result<&str, Remark> {
-    if line.len() > LIST_LINE_BYTES_MAX {
-        let why = format!("it has more than {LIST_LINE_BYTES_MAX} bytes");
+    let bytes_max = match line.first() {
+        Some(b'/') => PATTERN_BYTES_MAX,
+        _ => LIST_LINE_BYTES_MAX,
+    };
+    if line.len() > bytes_max {
+        let why = format!("it has more than {bytes_max} bytes");
         return Err(Remark::new(Fault::Invalid, why));
     }
     let text = std::str::from_utf8(line)
@@ -253,13 +268,25 @@ fn pattern(word: &str) -> Option<&str> {
         .filter(|pattern| !pattern.is_empty())
 }
 
-fn compiled(pattern: &str) -> Result<Regex, Remark> {
+/// Compiled in the smallest size that it fits in, as the size cannot be asked for.
+fn compiled(pattern: &str) -> Result<Pattern, Remark> {
     let mut builder = RegexBuilder::new(pattern);
-    builder.case_insensitive(true).size_limit(PATTERN_BYTES_MAX);
-    builder.build().map_err(|error| {
-        let why = format!("the regular expression does not work: {error}");
-        Remark::new(Fault::Invalid, why)
-    })
+    builder.case_insensitive(true);
+    let sizes = std::iter::successors(Some(PATTERN_BYTES_MIN), |bytes| Some(bytes * 2));
+    let sizes = sizes.take_while(|bytes| *bytes < PATTERN_BYTES_MAX);
+    for bytes in sizes.flat_map(|bytes| [bytes, bytes / 2 * 3]) {
+        if let Ok(regex) = builder.size_limit(bytes).build() {
+            return Ok(Pattern { regex, bytes });
+        }
+    }
+    let bytes = PATTERN_BYTES_MAX;
+    match builder.size_limit(bytes).build() {
+        Ok(regex) => Ok(Pattern { regex, bytes }),
+        Err(error) => {
+            let why = format!("the regular expression does not work: {error}");
+            Err(Remark::new(Fault::Invalid, why))
+        }
+    }
 }
 
 /// What follows the word `pool`. Postgrey has no such line whose meaning were to be kept, so a faulty name is ignored.

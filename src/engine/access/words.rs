@@ -20,9 +20,12 @@ struct Word {
 }
 
 impl Words {
-    /// Takes in a word; of two equal ones the first counts. It must have at most 65,535 bytes.
+    /// Takes in a word; of two that differ in case alone the first counts. It must have at most 65,535 bytes.
     pub(super) fn insert(&mut self, hash: u64, word: &[u8], rule: u32) {
-        if self.find(hash, |found| found == word).is_some() {
+        if self
+            .find(hash, |found| found.eq_ignore_ascii_case(word))
+            .is_some()
+        {
             return;
         }
         if self.words.len() >= self.heads.len() {
