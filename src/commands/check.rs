@@ -158,6 +158,11 @@ impl Report {
                     "  {place}: `{content}` is a domain; a user at any domain is {content}@"
                 ));
             }
+            if is_at_subdomain(recipient, &content) {
+                self.line(&format!(
+                    "  {place}: `{content}` is the user at exactly this domain, not at its subdomains"
+                ));
+            }
         }
         self.add_ends(
             recipients,
@@ -195,6 +200,21 @@ impl Report {
             }
         }
     }
+}
+
+/// Whether a recipient has the user of an address, and a subdomain of its domain.
+fn is_at_subdomain(recipient: &str, address: &str) -> bool {
+    let (recipient, address) = (recipient.to_ascii_lowercase(), address.to_ascii_lowercase());
+    let (Some((local_part, domain)), Some((user, parent))) =
+        (recipient.split_once('@'), address.split_once('@'))
+    else {
+        return false;
+    };
+    let is_user = local_part
+        .strip_prefix(user)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'));
+    let subdomain = domain.strip_suffix(parent).filter(|_| !parent.is_empty());
+    is_user && subdomain.is_some_and(|before| before.ends_with('.'))
 }
 
 /// The lines of a list, with their places.

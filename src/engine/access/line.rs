@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex_lite::{Regex, RegexBuilder};
 
+use crate::engine::access::unlikely::{unlikely_name, unlikely_recipient};
 use crate::engine::domain_name::DomainName;
 use crate::engine::limits::{
     LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERN_BYTES_MIN, PATTERNS_BYTES_MAX,
@@ -34,7 +35,7 @@ pub struct Remark {
 }
 
 impl Remark {
-    fn new(fault: Fault, why: impl Into<Cow<'static, str>>) -> Remark {
+    pub(super) fn new(fault: Fault, why: impl Into<Cow<'static, str>>) -> Remark {
         Remark {
             fault,
             why: why.into(),
@@ -49,7 +50,7 @@ impl Remark {
         Remark::new(Fault::Invalid, why)
     }
 
-    fn instead(self, line: impl Into<String>) -> Remark {
+    pub(super) fn instead(self, line: impl Into<String>) -> Remark {
         Remark {
             instead: Some(line.into()),
             ..self
@@ -118,6 +119,8 @@ pub(super) fn content(line: &[u8]) -> Option<&[u8]> {
 
 /// The lines of a file that say something, with their numbers.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let numbered = text.split(|&byte| byte == b'\n').zip(1..);
     numbered.filter_map(|(line, number)| Some((number, content(line)?)))
 }
@@ -173,50 +176,15 @@ pub(super) fn recipient_rule(line: &[u8]) -> Read<RecipientRule<'_>> {
             Err(remark) => (None, Some(remark)),
         };
     }
-    let never = |why: &'static str| Some(Remark::new(Fault::NeverMatches, why));
-    match word.split_once('@') {
-        Some((user, "")) => {
-            let remark = matches!(user, "" | "*").then(|| never("there is no sign for any user"));
-            (Some(RecipientRule::User(user.as_bytes())), remark.flatten())
-        }
-        Some(("" | "*", domain)) => {
-            let why = "there is no sign for any user, a domain stands alone";
-            let remark = never(why).map(|remark| remark.instead(domain));
-            let user = &word.as_bytes()[..word.len() - domain.len() - 1];
-            (
-                Some(RecipientRule::Address {
-                    user,
-                    domain: domain.as_bytes(),
-                }),
-                remark,
-            )
-        }
-        Some((user, domain)) => {
-            let remark = domain
-                .strip_prefix("*.")
-                .or(domain.strip_prefix('.'))
-                .map(|bare| {
-                    Remark::new(
-                        Fault::NeverMatches,
-                        "a user at all subdomains cannot be said in a word",
-                    )
-                    .instead(format!(
-                        r"/^{}@(.*\.)?{}$/",
-                        escaped(user),
-                        escaped(bare)
-                    ))
-                });
-            let rule = RecipientRule::Address {
-                user: user.as_bytes(),
-                domain: domain.as_bytes(),
-            };
-            (Some(rule), remark)
-        }
-        None => (
-            Some(RecipientRule::Suffix(word.as_bytes())),
-            unlikely_domain(word),
-        ),
-    }
+    let rule = match word.split_once('@') {
+        Some((user, "")) => RecipientRule::User(user.as_bytes()),
+        Some((user, domain)) => RecipientRule::Address {
+            user: user.as_bytes(),
+            domain: domain.as_bytes(),
+        },
+        None => RecipientRule::Suffix(word.as_bytes()),
+    };
+    (Some(rule), unlikely_recipient(word))
 }
 
 /// The line as text, or why it is none.
@@ -406,110 +374,23 @@ fn ipv6_rule(word: &str) -> Read<ClientRule<'_>> {
     };
     let prefix_bits = match prefix.map(str::parse) {
         Some(Ok(bits @ 0..=128)) => bits,
-        Some(_) => return invalid("an IPv6 prefix has at most 128 bits"),
+        Some(_) if prefix == Some("") => {
+            let remark = Remark::new(Fault::Invalid, "there is no prefix length after the slash");
+            return (None, Some(remark.instead(bare)));
+        }
+        Some(_) => return invalid("an IPv6 prefix length is a number from 0 to 128"),
         None => 128,
     };
+    // Postgrey has the IPv4 addresses in ::/96.
+    let is_around_ipv4 =
+        prefix_bits <= 96 && u32::from(prefix_bits) <= address.to_bits().leading_zeros();
+    let remark = is_around_ipv4.then(|| {
+        let why = "it matches IPv6 clients only, and Postgrey's matches IPv4 clients, too";
+        Remark::new(Fault::Doubtful, why)
+    });
     let rule = match address.to_ipv4_mapped() {
         Some(mapped) if prefix_bits >= 96 => ClientRule::Network(mapped.into(), prefix_bits - 96),
         _ => ClientRule::Network(address.into(), prefix_bits),
     };
-    (Some(rule), None)
-}
-
-/// What is to be said of a word as the end of a client's verified name.
-fn unlikely_name(word: &str) -> Option<Remark> {
-    let never = |why: &'static str| Remark::new(Fault::NeverMatches, why);
-    if word.eq_ignore_ascii_case("unknown") {
-        let why = "it matches every client without a verified name";
-        return Some(Remark::new(Fault::Doubtful, why));
-    }
-    if word.eq_ignore_ascii_case("pool") {
-        let why = "it matches names that end in .pool";
-        return Some(Remark::new(Fault::Doubtful, why).instead("pool example.com for a pool"));
-    }
-    if let Some(remark) = unlikely_domain(word).filter(|remark| remark.fault != Fault::Doubtful) {
-        return Some(remark);
-    }
-    if word.contains('@') {
-        return Some(never("clients have names, not mail addresses"));
-    }
-    if word.bytes().all(|byte| byte.is_ascii_digit()) {
-        let why = "a number alone is no network";
-        return Some(never(why).instead(format!("{word}.0.0.0/8")));
-    }
-    if !word.is_ascii() {
-        return Some(never("names of clients are in ASCII: write the xn-- form"));
-    }
-    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if !word.bytes().all(is_of_a_name) {
-        return Some(never("no name of a client has such a character"));
-    }
-    None
-}
-
-/// What is to be said of a word as the end of a domain.
-fn unlikely_domain(word: &str) -> Option<Remark> {
-    let never = |why: &'static str| Remark::new(Fault::NeverMatches, why);
-    if let Some(bare) = word.strip_prefix("*.").or_else(|| word.strip_prefix('.')) {
-        let why = "a name covers its subdomains by itself";
-        return Some(never(why).instead(bare));
-    }
-    if word.starts_with('!') {
-        return Some(never("there are no exceptions"));
-    }
-    if word.contains(',') {
-        return Some(never("one line takes one name").instead("each on a line of its own"));
-    }
-    if let Some(network) = almost_ipv4(word) {
-        return Some(never("it is not a network in this form").instead(network));
-    }
-    if let Some(inner) = word.strip_prefix('/') {
-        let Some((pattern, _)) = inner
-            .rsplit_once('/')
-            .filter(|(pattern, _)| !pattern.is_empty())
-        else {
-            let why =
-                r"a regular expression stands between slashes, and a # begins a comment even there";
-            return Some(never(why));
-        };
-        let why = "a regular expression has no flags, and is not about case";
-        return Some(never(why).instead(format!("/{pattern}/")));
-    }
-    if let Some(bare) = word.strip_suffix('.') {
-        return Some(never("Postfix gives names without a dot at the end").instead(bare));
-    }
-    if let Some((host, _)) = word.split_once(':') {
-        return Some(never("names have no port").instead(host));
-    }
-    if word.split('.').any(str::is_empty) {
-        return Some(never("there are two dots with nothing between them"));
-    }
-    None
-}
-
-/// The network that was meant by `192.168.`, `192.168.2/24`, `192.0.2.0/255.255.255.0`.
-fn almost_ipv4(word: &str) -> Option<String> {
-    let (address, prefix) = match word.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (word.strip_suffix('.')?, None),
-    };
-    let mut octets = [0_u8; 4];
-    let parts = address.trim_end_matches('.').split('.');
-    let mut count = 0;
-    for part in parts {
-        *octets.get_mut(count)? = part.parse().ok()?;
-        count += 1;
-    }
-    let prefix_bits = match prefix {
-        None => count as u32 * 8,
-        Some(prefix) => match prefix.parse::<Ipv4Addr>() {
-            Ok(mask) => mask.to_bits().leading_ones(),
-            Err(_) => prefix.parse().ok().filter(|bits| *bits <= 32)?,
-        },
-    };
-    Some(format!("{}/{prefix_bits}", Ipv4Addr::from(octets)))
-}
-
-fn escaped(text: &str) -> String {
-    regex_lite::escape(text)
+    (Some(rule), remark)
 }

@@ -6,6 +6,7 @@
 
 mod line;
 mod networks;
+mod unlikely;
 mod words;
 
 pub use line::{Fault, Remark, lines};
