@@ -56,6 +56,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Whether nothing is to be said.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     fn add(&mut self, origin: Origin, content: &[u8], remark: Remark) {
         if self.kept.len() >= FINDINGS_MAX {
             self.more += 1;
@@ -195,6 +200,9 @@ impl Clients {
         });
         clients.ipv4 = Networks::new(ipv4);
         clients.ipv6 = Networks::new(ipv6);
+        clients.rules.origins.shrink_to_fit();
+        clients.suffixes.shrink_to_fit();
+        clients.pools.shrink_to_fit();
         (clients, findings)
     }
 
@@ -267,6 +275,10 @@ impl Recipients {
             }
             remark
         });
+        recipients.rules.origins.shrink_to_fit();
+        recipients.suffixes.shrink_to_fit();
+        recipients.addresses.shrink_to_fit();
+        recipients.users.shrink_to_fit();
         (recipients, findings)
     }
 

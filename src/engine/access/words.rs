@@ -29,7 +29,7 @@ impl Words {
             return;
         }
         if self.words.len() >= self.heads.len() {
-            self.make_heads((self.words.len() + 1).next_power_of_two() * 2);
+            self.make_heads((self.words.len() + 1).next_power_of_two());
         }
         let start = self.text.len() as u32;
         self.text.extend_from_slice(word);
@@ -43,6 +43,12 @@ impl Words {
             next,
         });
         self.heads[head] = self.words.len() as u32;
+    }
+
+    /// Gives back what no word needs, when all are in.
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.words.shrink_to_fit();
     }
 
     /// The rule of the word with this hash that is the one looked for.
