@@ -239,7 +239,11 @@ fn pattern(word: &str) -> Option<&str> {
 /// Compiled in the smallest size that it fits in, as the size cannot be asked for.
 fn compiled(pattern: &str) -> Result<Pattern, Remark> {
     let mut builder = RegexBuilder::new(pattern);
-    builder.case_insensitive(true);
+    builder.case_insensitive(true).size_limit(PATTERN_BYTES_MAX);
+    let largest = builder.build().map_err(|error| {
+        let why = format!("the regular expression does not work: {error}");
+        Remark::new(Fault::Invalid, why)
+    })?;
     let sizes = std::iter::successors(Some(PATTERN_BYTES_MIN), |bytes| Some(bytes * 2));
     let sizes = sizes.take_while(|bytes| *bytes < PATTERN_BYTES_MAX);
     for bytes in sizes.flat_map(|bytes| [bytes, bytes / 2 * 3]) {
@@ -247,14 +251,10 @@ fn compiled(pattern: &str) -> Result<Pattern, Remark> {
             return Ok(Pattern { regex, bytes });
         }
     }
-    let bytes = PATTERN_BYTES_MAX;
-    match builder.size_limit(bytes).build() {
-        Ok(regex) => Ok(Pattern { regex, bytes }),
-        Err(error) => {
-            let why = format!("the regular expression does not work: {error}");
-            Err(Remark::new(Fault::Invalid, why))
-        }
-    }
+    Ok(Pattern {
+        regex: largest,
+        bytes: PATTERN_BYTES_MAX,
+    })
 }
 
 /// What follows the word `pool`. Postgrey has no such line whose meaning were to be kept, so a faulty name is ignored.
