@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::Check;
 use crate::commands::print;
-use crate::engine::access::{Clients, Fault, Finding, Origin, Recipients};
+use crate::engine::access::{Clients, Fault, Origin, Recipients};
 use crate::engine::identity::{is_verified_name, parse_address};
 use crate::engine::text::Printable;
 use crate::error::Error;
@@ -67,6 +67,13 @@ impl Report {
         for finding in &loaded.findings {
             self.is_faulty |= finding.remark.fault != Fault::Doubtful;
             self.line(&loaded.describe(finding));
+        }
+        if loaded.more_findings > 0 {
+            self.is_faulty = true;
+            let more = loaded.more_findings;
+            self.line(&format!(
+                "{more} more lines of the list of {whose} are in doubt"
+            ));
         }
         for text in loaded.texts.iter().filter(|text| !text.name.is_empty()) {
             self.line(&format!("read {}", text.name));
@@ -151,6 +158,11 @@ impl Report {
                     "  {place}: `{content}` is a domain; a user at any domain is {content}@"
                 ));
             }
+            if is_at_subdomain(recipient, &content) {
+                self.line(&format!(
+                    "  {place}: `{content}` is the user at exactly this domain, not at its subdomains"
+                ));
+            }
         }
         self.add_ends(
             recipients,
@@ -166,15 +178,14 @@ impl Report {
 
     /// Lines that would match if they were written as advised.
     fn add_if_written_otherwise<L>(&mut self, loaded: &Loaded<L>, matches: impl Fn(&[u8]) -> bool) {
-        let advised = |finding: &Finding| {
-            let instead = finding.remark.instead.clone()?;
-            matches(instead.as_bytes()).then_some((finding.origin, instead))
-        };
-        for (origin, instead) in loaded.findings.iter().filter_map(advised) {
-            let (place, content) = (loaded.place(origin), loaded.content(origin));
-            self.line(&format!(
-                "  {place}: `{content}` would match if it were written {instead}"
-            ));
+        for finding in &loaded.findings {
+            let Some(instead) = &finding.remark.instead else {
+                continue;
+            };
+            if matches(instead.as_bytes()) {
+                let it = loaded.place_and_content(finding);
+                self.line(&format!("  {it} would match if it were written {instead}"));
+            }
         }
     }
 
@@ -189,6 +200,21 @@ impl Report {
             }
         }
     }
+}
+
+/// Whether a recipient has the user of an address, and a subdomain of its domain.
+fn is_at_subdomain(recipient: &str, address: &str) -> bool {
+    let (recipient, address) = (recipient.to_ascii_lowercase(), address.to_ascii_lowercase());
+    let (Some((local_part, domain)), Some((user, parent))) =
+        (recipient.split_once('@'), address.split_once('@'))
+    else {
+        return false;
+    };
+    let is_user = local_part
+        .strip_prefix(user)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'));
+    let subdomain = domain.strip_suffix(parent).filter(|_| !parent.is_empty());
+    is_user && subdomain.is_some_and(|before| before.ends_with('.'))
 }
 
 /// The lines of a list, with their places.

@@ -39,14 +39,30 @@ pub const ENTRIES_DEFAULT: u32 = 65_536;
 /// Most entries a table can have; untouched ones cost address space, not memory.
 pub const ENTRIES_MAX: u32 = 262_144;
 
-/// Longest line of a list, in bytes.
+/// Longest line of a list, in bytes. One with a regular expression may have [`PATTERN_BYTES_MAX`].
 pub const LIST_LINE_BYTES_MAX: usize = 1_024;
 
-/// Most regular expressions in one list.
-pub const PATTERNS_MAX: usize = 512;
+/// What is kept of a line of a list to show it, in bytes.
+pub const LIST_LINE_SHOWN_BYTES_MAX: usize = 100;
+
+/// Most remarks on the lines of a list that are kept; the others are counted.
+pub const FINDINGS_MAX: usize = 1_000;
+
+/// Smallest size that a compiled regular expression is counted with, in bytes.
+pub const PATTERN_BYTES_MIN: usize = 256;
 
 /// Largest a compiled regular expression may be, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 65_536;
+
+/// Largest all compiled regular expressions of a list may be together, in bytes.
+pub const PATTERNS_BYTES_MAX: usize = 131_072;
+
+/// Longest text that regular expressions are tried on, in bytes: an address of a local part of 64 bytes, an `@` and a domain.
+pub const PATTERN_TEXT_BYTES_MAX: usize = 64 + 1 + DOMAIN_NAME_BYTES_MAX;
+
+/// Most that a list's regular expressions may cost in one look-up: bytes compiled, times bytes of the text. The worst ones found take 2 ms
+/// for it on a server, and a client has the choice of the text.
+pub const PATTERN_WORK_MAX: usize = 32_768 * PATTERN_TEXT_BYTES_MAX;
 
 /// Longest domain name, without a dot at its end, in bytes (RFC 1035, 2.3.4). What is longer is no client's.
 pub const DOMAIN_NAME_BYTES_MAX: usize = 255;
@@ -93,6 +109,10 @@ const _: () = {
     assert!(WORD_BYTES_MAX > 45);
     assert!(7 + ACTION_BYTES_MAX + TEXT_BYTES_MAX < REPLY_BYTES_MAX);
     assert!(ENTRIES_MIN <= ENTRIES_DEFAULT && ENTRIES_DEFAULT <= ENTRIES_MAX);
+    assert!(
+        PATTERN_WORK_MAX / PATTERNS_BYTES_MAX >= 80,
+        "names of mail servers have up to 60 bytes"
+    );
     assert!(
         ENTRIES_MIN >= 16,
         "every class needs a floor of at least one entry"

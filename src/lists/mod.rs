@@ -3,16 +3,15 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::engine::access::{self, Clients, Finding, Origin, Recipients};
+use crate::engine::access::{self, Clients, Finding, Findings, Origin, Recipients};
+use crate::engine::limits::LIST_LINE_SHOWN_BYTES_MAX;
 use crate::engine::text::Printable;
 
 /// Largest list file that is read, in bytes; some hundred thousand lines.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-
-/// How much of a line is shown.
-const SHOWN_BYTES_MAX: usize = 100;
 
 /// Where the administrator's lists are looked for when no option names any.
 const FOLDER: &str = "/etc/greylet";
@@ -41,17 +40,22 @@ enum IfMissing {
 }
 
 impl Source {
-    /// A file that is expected to be there.
+    /// A file that is expected to be there, unless its name ends in `.local`: as in Postgrey such a one is a companion.
     pub fn named(path: impl Into<PathBuf>) -> Source {
+        let path = path.into();
+        let is_companion = path.as_os_str().as_bytes().ends_with(b".local");
         Source {
-            path: path.into(),
-            if_missing: IfMissing::Complain,
+            path,
+            if_missing: if is_companion {
+                IfMissing::Ignore
+            } else {
+                IfMissing::Complain
+            },
         }
     }
 
-    /// A file of the default folder with its companion, and what is used if there is none.
-    fn defaults(name: &str, text: &'static str) -> Vec<Source> {
-        let folder = Path::new(FOLDER);
+    /// A file of a folder with its companion, and what is used if there is none.
+    fn defaults(folder: &Path, name: &str, text: &'static str) -> Vec<Source> {
         vec![
             Source {
                 path: folder.join(name),
@@ -140,8 +144,10 @@ pub struct Loaded<L> {
     pub list: L,
     /// What it was made of, in the order of the sources.
     pub texts: Vec<Text>,
-    /// What is to be said of its lines.
+    /// What is to be said of its lines: the first of a bounded number.
     pub findings: Vec<Finding>,
+    /// How many more lines there are of which something is to be said.
+    pub more_findings: usize,
     /// Files that could not be read; the list is made of the others.
     pub problems: Vec<Problem>,
 }
@@ -161,8 +167,12 @@ impl Sources {
 impl Sources {
     /// Those that the options name, or else the defaults.
     pub fn new(clients: &[String], recipients: &[String]) -> Sources {
+        Sources::or_defaults_in(Path::new(FOLDER), clients, recipients)
+    }
+
+    fn or_defaults_in(folder: &Path, clients: &[String], recipients: &[String]) -> Sources {
         let or_defaults = |paths: &[String], name, text| match paths {
-            [] => Source::defaults(name, text),
+            [] => Source::defaults(folder, name, text),
             paths => paths.iter().map(Source::named).collect(),
         };
         Sources {
@@ -200,21 +210,29 @@ impl<L> Loaded<L> {
     pub fn content(&self, origin: Origin) -> String {
         let text = self.texts.get(usize::from(origin.file));
         let line = text.and_then(|text| text.lines().find(|(line, _)| *line == origin.line));
-        let bytes = line.map(|(_, content)| content).unwrap_or_default();
-        let bytes_max = SHOWN_BYTES_MAX;
-        Printable { bytes, bytes_max }.to_string()
+        shown(line.map(|(_, content)| content).unwrap_or_default())
     }
 
     /// A finding, for people.
     pub fn describe(&self, finding: &Finding) -> String {
-        let (place, content) = (self.place(finding.origin), self.content(finding.origin));
-        format!("{place}: `{content}` {}", finding.remark)
+        format!("{} {}", self.place_and_content(finding), finding.remark)
     }
+
+    /// Which line a finding is about, for people.
+    pub fn place_and_content(&self, finding: &Finding) -> String {
+        let place = self.place(finding.origin);
+        format!("{place}: `{}`", shown(&finding.content))
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let bytes_max = LIST_LINE_SHOWN_BYTES_MAX;
+    Printable { bytes, bytes_max }.to_string()
 }
 
 fn load<L>(
     sources: &[Source],
-    read: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> (L, Vec<Finding>),
+    read: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> (L, Findings),
 ) -> Loaded<L> {
     let mut problems = Vec::new();
     let texts: Vec<Text> = sources
@@ -225,7 +243,8 @@ fn load<L>(
     Loaded {
         list,
         texts,
-        findings,
+        findings: findings.kept,
+        more_findings: findings.more,
         problems,
     }
 }
@@ -253,10 +272,91 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
+    /// An empty folder of this test's own, gone at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let name = format!("greylet-{name}-{}", std::process::id());
+            let folder = Folder(std::env::temp_dir().join(name));
+            std::fs::create_dir(&folder.0).expect("a new folder");
+            folder
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.0.join(name), text).expect("a list");
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn default_files_and_their_companions() {
+        let folder = Folder::new("default-lists");
+        let load = || Sources::or_defaults_in(&folder.0, &[], &[]).load_clients();
+        let has =
+            |loaded: &Loaded<Clients>, name: &str| loaded.list.find_name(name.as_bytes()).is_some();
+        let places = |loaded: &Loaded<Clients>| -> Vec<String> {
+            loaded.texts.iter().map(|text| text.name.clone()).collect()
+        };
+        let (file, companion) = ("whitelist_clients", "whitelist_clients.local");
+        let path = |name| folder.0.join(name).display().to_string();
+
+        let loaded = load();
+        assert_eq!(places(&loaded), ["built-in whitelist_clients", ""]);
+        assert!(loaded.problems.is_empty() && has(&loaded, "southwest.com"));
+
+        folder.write(companion, "companion.example\n");
+        let loaded = load();
+        assert_eq!(
+            places(&loaded),
+            ["built-in whitelist_clients".to_owned(), path(companion)]
+        );
+        assert!(has(&loaded, "southwest.com") && has(&loaded, "companion.example"));
+
+        folder.write(file, "file.example\n");
+        let loaded = load();
+        assert_eq!(places(&loaded), [path(file), path(companion)]);
+        assert!(!has(&loaded, "southwest.com"));
+        assert!(has(&loaded, "file.example") && has(&loaded, "companion.example"));
+
+        folder.write("whitelist_recipients.local", "user@example.org\n");
+        let recipients = Sources::or_defaults_in(&folder.0, &[], &[]).load_recipients();
+        assert!(recipients.list.find(b"user@example.org").is_some());
+        assert!(recipients.list.find(b"postmaster@example.org").is_some());
+    }
+
+    #[test]
+    fn a_named_companion_may_be_missing() {
+        let folder = Folder::new("named-lists");
+        let named = |name: &str| {
+            let path = folder.0.join(name).display().to_string();
+            Sources::or_defaults_in(&folder.0, &[path], &[]).load_clients()
+        };
+        let loaded = named("my_clients.local");
+        assert!(loaded.problems.is_empty() && loaded.list.is_empty());
+        assert_eq!(named("my_clients").problems.len(), 1);
+        folder.write("my_clients.local", "example.com\n");
+        assert!(
+            named("my_clients.local")
+                .list
+                .find_name(b"example.com")
+                .is_some()
+        );
+    }
+
     /// Our own lists are beyond reproach, and each line says why it is there.
     #[test]
     fn built_in_lists() {
         let sources = Sources::new(&[], &[]);
+        assert_eq!(
+            sources.clients[0].path,
+            Path::new("/etc/greylet/whitelist_clients")
+        );
         for (source, text) in [
             (&sources.clients[0], include_str!("whitelist_clients")),
             (&sources.recipients[0], include_str!("whitelist_recipients")),
@@ -269,9 +369,15 @@ mod tests {
         }
         let text = include_str!("whitelist_clients").as_bytes();
         let (clients, findings) = Clients::read([text]);
-        assert!(clients.len() >= 8 && findings.is_empty(), "{findings:?}");
+        assert!(
+            clients.len() >= 8 && findings == Findings::default(),
+            "{findings:?}"
+        );
         let text = include_str!("whitelist_recipients").as_bytes();
         let (recipients, findings) = Recipients::read([text]);
-        assert!(recipients.len() == 2 && findings.is_empty(), "{findings:?}");
+        assert!(
+            recipients.len() == 2 && findings == Findings::default(),
+            "{findings:?}"
+        );
     }
 }

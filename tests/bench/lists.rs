@@ -20,8 +20,14 @@ const LINES: [u32; 3] = [0, 1_000, 10_000];
 const LOOKUPS: u32 = 200_000;
 const ROUNDS: u32 = 7;
 
-/// Regular expressions, as many as a list may have, and some.
-const PATTERNS: [u32; 3] = [0, 50, 512];
+/// Regular expressions of the usual kind: some, and about as many as a list may have.
+const PATTERNS: [u32; 3] = [0, 20, 80];
+
+/// Regular expressions of the costliest kinds that were found.
+const WORST: [(&str, usize, usize); 3] = [(".*", 500, 4), ("a?", 140, 12), (".*", 1, 512)];
+
+/// Bytes of texts, of which the costliest counts.
+const TEXT_BYTES: [usize; 6] = [80, 100, 120, 160, 240, 320];
 
 /// Measures, and gives the table.
 ///
@@ -51,7 +57,31 @@ pub(crate) fn measure(options: &Options, cores: Cores) -> Result<String, String>
             memory.resident_kb, memory.anonymous_kb
         );
     }
+    for (part, repeated, lines) in WORST {
+        let text = format!("/{}1/\n", part.repeat(repeated)).repeat(lines);
+        let (rules, worst_ms) = worst_ms(&text);
+        let _ = writeln!(
+            table,
+            "\n{rules} times `{part}` {repeated} times, and the costliest recipient: {worst_ms:.2} ms"
+        );
+    }
     Ok(table)
+}
+
+/// How many of these lines count, and what the costliest text costs.
+fn worst_ms(text: &str) -> (usize, f64) {
+    let (recipients, _) = Recipients::read([text.as_bytes()]);
+    let cost_ms = |bytes: usize| {
+        let recipient = vec![b'a'; bytes];
+        let round = |_| {
+            let start = Instant::now();
+            black_box(recipients.find(black_box(&recipient)));
+            start.elapsed().as_secs_f64() * 1e3
+        };
+        (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min)
+    };
+    let worst_ms = TEXT_BYTES.map(cost_ms).into_iter().fold(0.0, f64::max);
+    (recipients.len(), worst_ms)
 }
 
 fn texts() -> Vec<(String, String)> {

@@ -6,8 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex_lite::{Regex, RegexBuilder};
 
+use crate::engine::access::unlikely::{unlikely_name, unlikely_recipient};
 use crate::engine::domain_name::DomainName;
-use crate::engine::limits::{LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX};
+use crate::engine::limits::{
+    LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERN_BYTES_MIN, PATTERNS_BYTES_MAX,
+};
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub struct Remark {
 }
 
 impl Remark {
-    fn new(fault: Fault, why: impl Into<Cow<'static, str>>) -> Remark {
+    pub(super) fn new(fault: Fault, why: impl Into<Cow<'static, str>>) -> Remark {
         Remark {
             fault,
             why: why.into(),
@@ -42,11 +45,12 @@ impl Remark {
 
     /// For the line of one regular expression too many.
     pub(super) fn too_many_patterns() -> Remark {
-        let why = format!("there are more than {PATTERNS_MAX} regular expressions");
+        let kib = PATTERNS_BYTES_MAX >> 10;
+        let why = format!("the regular expressions of the list have more than {kib} KiB compiled");
         Remark::new(Fault::Invalid, why)
     }
 
-    fn instead(self, line: impl Into<String>) -> Remark {
+    pub(super) fn instead(self, line: impl Into<String>) -> Remark {
         Remark {
             instead: Some(line.into()),
             ..self
@@ -69,11 +73,19 @@ impl fmt::Display for Remark {
     }
 }
 
+/// A regular expression, ready to be tried.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    pub(super) regex: Regex,
+    /// Its size, rounded up: a bound of what each byte of a text costs.
+    pub(super) bytes: usize,
+}
+
 /// What a line of a client list means.
 #[derive(Clone, Debug)]
 pub(super) enum ClientRule<'a> {
     /// Names that fit a regular expression.
-    Pattern(Regex),
+    Pattern(Pattern),
     /// Addresses of a network: its first address, and the length of its prefix.
     Network(IpAddr, u8),
     /// Names that are this word, or end in a dot and it.
@@ -86,7 +98,7 @@ pub(super) enum ClientRule<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum RecipientRule<'a> {
     /// Addresses that fit a regular expression.
-    Pattern(Regex),
+    Pattern(Pattern),
     /// A user with and without extension at exactly one domain.
     Address { user: &'a [u8], domain: &'a [u8] },
     /// A user with and without extension at any domain.
@@ -107,6 +119,8 @@ pub(super) fn content(line: &[u8]) -> Option<&[u8]> {
 
 /// The lines of a file that say something, with their numbers.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let numbered = text.split(|&byte| byte == b'\n').zip(1..);
     numbered.filter_map(|(line, number)| Some((number, content(line)?)))
 }
@@ -162,56 +176,25 @@ pub(super) fn recipient_rule(line: &[u8]) -> Read<RecipientRule<'_>> {
             Err(remark) => (None, Some(remark)),
         };
     }
-    let never = |why: &'static str| Some(Remark::new(Fault::NeverMatches, why));
-    match word.split_once('@') {
-        Some((user, "")) => {
-            let remark = matches!(user, "" | "*").then(|| never("there is no sign for any user"));
-            (Some(RecipientRule::User(user.as_bytes())), remark.flatten())
-        }
-        Some(("" | "*", domain)) => {
-            let why = "there is no sign for any user, a domain stands alone";
-            let remark = never(why).map(|remark| remark.instead(domain));
-            let user = &word.as_bytes()[..word.len() - domain.len() - 1];
-            (
-                Some(RecipientRule::Address {
-                    user,
-                    domain: domain.as_bytes(),
-                }),
-                remark,
-            )
-        }
-        Some((user, domain)) => {
-            let remark = domain
-                .strip_prefix("*.")
-                .or(domain.strip_prefix('.'))
-                .map(|bare| {
-                    Remark::new(
-                        Fault::NeverMatches,
-                        "a user at all subdomains cannot be said in a word",
-                    )
-                    .instead(format!(
-                        r"/^{}@(.*\.)?{}$/",
-                        escaped(user),
-                        escaped(bare)
-                    ))
-                });
-            let rule = RecipientRule::Address {
-                user: user.as_bytes(),
-                domain: domain.as_bytes(),
-            };
-            (Some(rule), remark)
-        }
-        None => (
-            Some(RecipientRule::Suffix(word.as_bytes())),
-            unlikely_domain(word),
-        ),
-    }
+    let rule = match word.split_once('@') {
+        Some((user, "")) => RecipientRule::User(user.as_bytes()),
+        Some((user, domain)) => RecipientRule::Address {
+            user: user.as_bytes(),
+            domain: domain.as_bytes(),
+        },
+        None => RecipientRule::Suffix(word.as_bytes()),
+    };
+    (Some(rule), unlikely_recipient(word))
 }
 
 /// The line as text, or why it is none.
 fn text(line: &[u8]) -> Result<&str, Remark> {
-    if line.len() > LIST_LINE_BYTES_MAX {
-        let why = format!("it has more than {LIST_LINE_BYTES_MAX} bytes");
+    let bytes_max = match line.first() {
+        Some(b'/') => PATTERN_BYTES_MAX,
+        _ => LIST_LINE_BYTES_MAX,
+    };
+    if line.len() > bytes_max {
+        let why = format!("it has more than {bytes_max} bytes");
         return Err(Remark::new(Fault::Invalid, why));
     }
     let text = std::str::from_utf8(line)
@@ -253,12 +236,24 @@ fn pattern(word: &str) -> Option<&str> {
         .filter(|pattern| !pattern.is_empty())
 }
 
-fn compiled(pattern: &str) -> Result<Regex, Remark> {
+/// Compiled in the smallest size that it fits in, as the size cannot be asked for.
+fn compiled(pattern: &str) -> Result<Pattern, Remark> {
     let mut builder = RegexBuilder::new(pattern);
     builder.case_insensitive(true).size_limit(PATTERN_BYTES_MAX);
-    builder.build().map_err(|error| {
+    let largest = builder.build().map_err(|error| {
         let why = format!("the regular expression does not work: {error}");
         Remark::new(Fault::Invalid, why)
+    })?;
+    let sizes = std::iter::successors(Some(PATTERN_BYTES_MIN), |bytes| Some(bytes * 2));
+    let sizes = sizes.take_while(|bytes| *bytes < PATTERN_BYTES_MAX);
+    for bytes in sizes.flat_map(|bytes| [bytes, bytes / 2 * 3]) {
+        if let Ok(regex) = builder.size_limit(bytes).build() {
+            return Ok(Pattern { regex, bytes });
+        }
+    }
+    Ok(Pattern {
+        regex: largest,
+        bytes: PATTERN_BYTES_MAX,
     })
 }
 
@@ -379,110 +374,23 @@ fn ipv6_rule(word: &str) -> Read<ClientRule<'_>> {
     };
     let prefix_bits = match prefix.map(str::parse) {
         Some(Ok(bits @ 0..=128)) => bits,
-        Some(_) => return invalid("an IPv6 prefix has at most 128 bits"),
+        Some(_) if prefix == Some("") => {
+            let remark = Remark::new(Fault::Invalid, "there is no prefix length after the slash");
+            return (None, Some(remark.instead(bare)));
+        }
+        Some(_) => return invalid("an IPv6 prefix length is a number from 0 to 128"),
         None => 128,
     };
+    // Postgrey has the IPv4 addresses in ::/96.
+    let is_around_ipv4 =
+        prefix_bits <= 96 && u32::from(prefix_bits) <= address.to_bits().leading_zeros();
+    let remark = is_around_ipv4.then(|| {
+        let why = "it matches IPv6 clients only, and Postgrey's matches IPv4 clients, too";
+        Remark::new(Fault::Doubtful, why)
+    });
     let rule = match address.to_ipv4_mapped() {
         Some(mapped) if prefix_bits >= 96 => ClientRule::Network(mapped.into(), prefix_bits - 96),
         _ => ClientRule::Network(address.into(), prefix_bits),
     };
-    (Some(rule), None)
-}
-
-/// What is to be said of a word as the end of a client's verified name.
-fn unlikely_name(word: &str) -> Option<Remark> {
-    let never = |why: &'static str| Remark::new(Fault::NeverMatches, why);
-    if word.eq_ignore_ascii_case("unknown") {
-        let why = "it matches every client without a verified name";
-        return Some(Remark::new(Fault::Doubtful, why));
-    }
-    if word.eq_ignore_ascii_case("pool") {
-        let why = "it matches names that end in .pool";
-        return Some(Remark::new(Fault::Doubtful, why).instead("pool example.com for a pool"));
-    }
-    if let Some(remark) = unlikely_domain(word).filter(|remark| remark.fault != Fault::Doubtful) {
-        return Some(remark);
-    }
-    if word.contains('@') {
-        return Some(never("clients have names, not mail addresses"));
-    }
-    if word.bytes().all(|byte| byte.is_ascii_digit()) {
-        let why = "a number alone is no network";
-        return Some(never(why).instead(format!("{word}.0.0.0/8")));
-    }
-    if !word.is_ascii() {
-        return Some(never("names of clients are in ASCII: write the xn-- form"));
-    }
-    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if !word.bytes().all(is_of_a_name) {
-        return Some(never("no name of a client has such a character"));
-    }
-    None
-}
-
-/// What is to be said of a word as the end of a domain.
-fn unlikely_domain(word: &str) -> Option<Remark> {
-    let never = |why: &'static str| Remark::new(Fault::NeverMatches, why);
-    if let Some(bare) = word.strip_prefix("*.").or_else(|| word.strip_prefix('.')) {
-        let why = "a name covers its subdomains by itself";
-        return Some(never(why).instead(bare));
-    }
-    if word.starts_with('!') {
-        return Some(never("there are no exceptions"));
-    }
-    if word.contains(',') {
-        return Some(never("one line takes one name").instead("each on a line of its own"));
-    }
-    if let Some(network) = almost_ipv4(word) {
-        return Some(never("it is not a network in this form").instead(network));
-    }
-    if let Some(inner) = word.strip_prefix('/') {
-        let Some((pattern, _)) = inner
-            .rsplit_once('/')
-            .filter(|(pattern, _)| !pattern.is_empty())
-        else {
-            let why =
-                r"a regular expression stands between slashes, and a # begins a comment even there";
-            return Some(never(why));
-        };
-        let why = "a regular expression has no flags, and is not about case";
-        return Some(never(why).instead(format!("/{pattern}/")));
-    }
-    if let Some(bare) = word.strip_suffix('.') {
-        return Some(never("Postfix gives names without a dot at the end").instead(bare));
-    }
-    if let Some((host, _)) = word.split_once(':') {
-        return Some(never("names have no port").instead(host));
-    }
-    if word.split('.').any(str::is_empty) {
-        return Some(never("there are two dots with nothing between them"));
-    }
-    None
-}
-
-/// The network that was meant by `192.168.`, `192.168.2/24`, `192.0.2.0/255.255.255.0`.
-fn almost_ipv4(word: &str) -> Option<String> {
-    let (address, prefix) = match word.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (word.strip_suffix('.')?, None),
-    };
-    let mut octets = [0_u8; 4];
-    let parts = address.trim_end_matches('.').split('.');
-    let mut count = 0;
-    for part in parts {
-        *octets.get_mut(count)? = part.parse().ok()?;
-        count += 1;
-    }
-    let prefix_bits = match prefix {
-        None => count as u32 * 8,
-        Some(prefix) => match prefix.parse::<Ipv4Addr>() {
-            Ok(mask) => mask.to_bits().leading_ones(),
-            Err(_) => prefix.parse().ok().filter(|bits| *bits <= 32)?,
-        },
-    };
-    Some(format!("{}/{prefix_bits}", Ipv4Addr::from(octets)))
-}
-
-fn escaped(text: &str) -> String {
-    regex_lite::escape(text)
+    (Some(rule), remark)
 }

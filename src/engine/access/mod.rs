@@ -2,10 +2,11 @@
 //! are one client, which Postgrey does not know: it warns of such a line and ignores it.
 //!
 //! A name, an address or a recipient is looked up by hash or binary search, whatever the length of the list. Regular expressions are
-//! tried one after the other, in time linear in the length of what they are tried on.
+//! tried one after the other; what they may cost together is bounded, as it is somebody else who chooses what they are tried on.
 
 mod line;
 mod networks;
+mod unlikely;
 mod words;
 
 pub use line::{Fault, Remark, lines};
@@ -16,11 +17,14 @@ use std::net::IpAddr;
 use fnv::FnvHasher;
 use regex_lite::Regex;
 
-use crate::engine::access::line::{ClientRule, RecipientRule};
+use crate::engine::access::line::{ClientRule, Pattern, RecipientRule};
 use crate::engine::access::networks::Networks;
 use crate::engine::access::words::Words;
 use crate::engine::domain_name::DomainName;
-use crate::engine::limits::PATTERNS_MAX;
+use crate::engine::limits::{
+    FINDINGS_MAX, LIST_LINE_SHOWN_BYTES_MAX, PATTERN_TEXT_BYTES_MAX, PATTERN_WORK_MAX,
+    PATTERNS_BYTES_MAX,
+};
 
 /// Where a rule stands: the number of a file among those that were read, from 0, and of a line in it, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,8 +40,40 @@ pub struct Origin {
 pub struct Finding {
     /// Where it stands.
     pub origin: Origin,
+    /// What stands there, to be shown; not all of a long line.
+    pub content: Vec<u8>,
     /// What is to be said.
     pub remark: Remark,
+}
+
+/// What is to be said of the lines of a list; of a file that is no list at all, that is every line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The first ones, in the order of files and lines; at most [`FINDINGS_MAX`].
+    pub kept: Vec<Finding>,
+    /// How many more there were.
+    pub more: usize,
+}
+
+impl Findings {
+    /// Whether nothing is to be said.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    fn add(&mut self, origin: Origin, content: &[u8], remark: Remark) {
+        if self.kept.len() >= FINDINGS_MAX {
+            self.more += 1;
+            return;
+        }
+        let shown_bytes = content.len().min(LIST_LINE_SHOWN_BYTES_MAX);
+        let content = content[..shown_bytes].to_vec();
+        self.kept.push(Finding {
+            origin,
+            content,
+            remark,
+        });
+    }
 }
 
 /// All lists.
@@ -54,6 +90,8 @@ pub struct Access {
 struct Rules {
     origins: Vec<Origin>,
     patterns: Vec<(Regex, u32)>,
+    /// All patterns compiled, in bytes.
+    patterns_bytes: usize,
 }
 
 impl Rules {
@@ -62,13 +100,20 @@ impl Rules {
         self.origins.len() as u32 - 1
     }
 
-    fn add_pattern(&mut self, pattern: Regex, origin: Origin) -> Option<Remark> {
-        if self.patterns.len() >= PATTERNS_MAX {
+    fn add_pattern(&mut self, pattern: Pattern, origin: Origin) -> Option<Remark> {
+        if self.patterns_bytes + pattern.bytes > PATTERNS_BYTES_MAX {
             return Some(Remark::too_many_patterns());
         }
+        self.patterns_bytes += pattern.bytes;
         let rule = self.add(origin);
-        self.patterns.push((pattern, rule));
+        self.patterns.push((pattern.regex, rule));
         None
+    }
+
+    /// Longest text that the patterns are tried on, in bytes: the less, the more patterns there are.
+    fn pattern_text_bytes_max(&self) -> usize {
+        let affordable = PATTERN_WORK_MAX / self.patterns_bytes.max(1);
+        affordable.min(PATTERN_TEXT_BYTES_MAX)
     }
 
     fn origin(&self, rule: u32) -> Origin {
@@ -76,11 +121,15 @@ impl Rules {
     }
 
     fn find_pattern(&self, text: &[u8]) -> Option<u32> {
-        if self.patterns.is_empty() {
+        let text_bytes_max = self.pattern_text_bytes_max();
+        if self.patterns.is_empty() || text.len() > text_bytes_max {
             return None;
         }
-        // Only what is not UTF-8, and so no address of anybody's, is copied.
+        // Only what is not UTF-8, and so no address of anybody's, is copied, and may grow.
         let text = String::from_utf8_lossy(text);
+        if text.len() > text_bytes_max {
+            return None;
+        }
         let mut patterns = self.patterns.iter();
         let found = patterns.find(|(pattern, _)| pattern.is_match(&text));
         found.map(|(_, rule)| *rule)
@@ -117,7 +166,7 @@ pub struct Recipients {
 
 impl Clients {
     /// From the texts of files, of which the first is file 0; and what is to be said of their lines.
-    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Clients, Vec<Finding>) {
+    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Clients, Findings) {
         let mut clients = Clients::default();
         let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
         let findings = read_lines(texts, |origin, line| {
@@ -151,6 +200,9 @@ impl Clients {
         });
         clients.ipv4 = Networks::new(ipv4);
         clients.ipv6 = Networks::new(ipv6);
+        clients.rules.origins.shrink_to_fit();
+        clients.suffixes.shrink_to_fit();
+        clients.pools.shrink_to_fit();
         (clients, findings)
     }
 
@@ -196,7 +248,7 @@ impl Clients {
 
 impl Recipients {
     /// From the texts of files, of which the first is file 0; and what is to be said of their lines.
-    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Recipients, Vec<Finding>) {
+    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Recipients, Findings) {
         let mut recipients = Recipients::default();
         let findings = read_lines(texts, |origin, line| {
             let (rule, remark) = line::recipient_rule(line);
@@ -223,6 +275,10 @@ impl Recipients {
             }
             remark
         });
+        recipients.rules.origins.shrink_to_fit();
+        recipients.suffixes.shrink_to_fit();
+        recipients.addresses.shrink_to_fit();
+        recipients.users.shrink_to_fit();
         (recipients, findings)
     }
 
@@ -295,12 +351,14 @@ impl Recipients {
 fn read_lines<'t>(
     texts: impl IntoIterator<Item = &'t [u8]>,
     mut read: impl FnMut(Origin, &'t [u8]) -> Option<Remark>,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
+) -> Findings {
+    let mut findings = Findings::default();
     for (text, file) in texts.into_iter().zip(0..) {
         for (line, content) in line::lines(text) {
             let origin = Origin { file, line };
-            findings.extend(read(origin, content).map(|remark| Finding { origin, remark }));
+            if let Some(remark) = read(origin, content) {
+                findings.add(origin, content, remark);
+            }
         }
     }
     findings

@@ -20,13 +20,16 @@ struct Word {
 }
 
 impl Words {
-    /// Takes in a word; of two equal ones the first counts. It must have at most 65,535 bytes.
+    /// Takes in a word; of two that differ in case alone the first counts. It must have at most 65,535 bytes.
     pub(super) fn insert(&mut self, hash: u64, word: &[u8], rule: u32) {
-        if self.find(hash, |found| found == word).is_some() {
+        if self
+            .find(hash, |found| found.eq_ignore_ascii_case(word))
+            .is_some()
+        {
             return;
         }
         if self.words.len() >= self.heads.len() {
-            self.make_heads((self.words.len() + 1).next_power_of_two() * 2);
+            self.make_heads((self.words.len() + 1).next_power_of_two());
         }
         let start = self.text.len() as u32;
         self.text.extend_from_slice(word);
@@ -40,6 +43,12 @@ impl Words {
             next,
         });
         self.heads[head] = self.words.len() as u32;
+    }
+
+    /// Gives back what no word needs, when all are in.
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.words.shrink_to_fit();
     }
 
     /// The rule of the word with this hash that is the one looked for.
