@@ -18,10 +18,6 @@ pub struct Greylet {
 }
 
 /// What to do.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one in a process, and it is taken apart at once"
-)]
 #[derive(FromArgs, Debug, PartialEq, Eq)]
 #[argh(subcommand)]
 pub enum Command {
@@ -31,6 +27,10 @@ pub enum Command {
     Query(Query),
     /// Ask greylet why.
     Explain(Explain),
+    /// Look at the snapshot.
+    Dump(Dump),
+    /// Take over Postgrey's database.
+    Import(Import),
     /// Look at the lists.
     Check(Check),
     /// Come from Postgrey.
@@ -109,9 +109,12 @@ pub struct Serve {
     /// accepted, needs nothing: only keyed fingerprints are ever kept
     #[argh(switch)]
     pub privacy: bool,
-    /// accepted, without effect in this version
+    /// folder for the snapshot of what must not be forgotten; an empty one keeps nothing (default $STATE_DIRECTORY, for root /var/lib/greylet, otherwise greylet in the user's state folder)
     #[argh(option, arg_name = "PATH")]
     pub dbdir: Option<String>,
+    /// save so often if there is something worth it; 0 for only at the end (default 3600)
+    #[argh(option, arg_name = "SECONDS")]
+    pub save_interval: Option<String>,
     /// clients that are never greylisted; repeatable (default whitelist_clients and .local in /etc/greylet)
     #[argh(option, arg_name = "FILE")]
     pub whitelist_clients: Vec<String>,
@@ -294,6 +297,42 @@ pub struct Explain {
     pub sasl_username: Option<String>,
 }
 
+/// Say what is in a snapshot, by class and age, and whether it is whole. Exit status: 0, or 1 if it is damaged.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "dump", help_triggers("-h", "--help"))]
+pub struct Dump {
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+    /// the snapshot, or the folder it is in (default that of serve)
+    #[argh(positional, arg_name = "FILE")]
+    pub file: Option<String>,
+}
+
+/// Take over whom Postgrey knew, from what db_dump writes of its postgrey.db and postgrey_clients.db (Debian: db5.3-util). Both servers must be stopped.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "import", help_triggers("-h", "--help"))]
+pub struct Import {
+    /// as for serve
+    #[argh(option, arg_name = "PATH")]
+    pub dbdir: Option<String>,
+    /// as Postgrey had it, and serve will
+    #[argh(option, arg_name = "SECONDS")]
+    pub delay: Option<String>,
+    /// as for serve
+    #[argh(option, arg_name = "DAYS")]
+    pub max_age: Option<String>,
+    /// as for serve
+    #[argh(option, arg_name = "N")]
+    pub max_entries: Option<String>,
+    /// as for serve, and Postgrey had it too
+    #[argh(switch)]
+    pub lookup_by_host: bool,
+    /// dumps of either database; standard input without one, or where it is -
+    #[argh(positional, arg_name = "FILE")]
+    pub files: Vec<String>,
+}
+
 /// Read the lists as serve would, and say what is wrong with them, and whether they have a client or a recipient. Exit status: 0, or 1 if a line is invalid or can never match.
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
@@ -349,7 +388,10 @@ pub struct Report {
 }
 
 /// What the command line comes to.
-#[expect(clippy::large_enum_variant, reason = "as above")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a process, and it is taken apart at once"
+)]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// Something is to be done.
@@ -368,6 +410,8 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         Some("serve") => respell(&Serve::get_args_info(), words)?,
         Some("query") => respell(&Query::get_args_info(), words)?,
         Some("explain") => respell(&Explain::get_args_info(), words)?,
+        Some("dump") => respell(&Dump::get_args_info(), words)?,
+        Some("import") => respell(&Import::get_args_info(), words)?,
         Some("check") => respell(&Check::get_args_info(), words)?,
         Some("migrate") => respell(&Migrate::get_args_info(), words)?,
         Some("report") => respell(&Report::get_args_info(), words)?,
@@ -393,7 +437,9 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     }
 }
 
-const COMMANDS: [&str; 6] = ["serve", "query", "explain", "check", "report", "migrate"];
+const COMMANDS: [&str; 8] = [
+    "serve", "query", "explain", "check", "dump", "report", "migrate", "import",
+];
 
 fn print_version() -> Parsed {
     Parsed::Print(format!("greylet {}\n", env!("CARGO_PKG_VERSION")))

@@ -280,7 +280,7 @@ fn at_the_limit_the_one_that_never_asked_gives_way() {
 fn without_descriptors_it_makes_do_with_fewer_connections() {
     let mut shell = std::process::Command::new("sh");
     let serve = format!(
-        "ulimit -n 64; exec {} serve --inet=127.0.0.1:0",
+        "ulimit -n 64; exec {} serve --dbdir= --inet=127.0.0.1:0",
         greylet_path()
     );
     shell.arg("-c").arg(serve);
@@ -386,7 +386,7 @@ fn the_log_never_holds_up_mail() {
         let scratch = Scratch::new(if reader_stays { "stuck" } else { "gone" });
         let socket = scratch.path("policy");
         let mut child = greylet()
-            .args(["serve", "--unix", &socket])
+            .args(["serve", "--dbdir=", "--unix", &socket])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -416,7 +416,7 @@ fn a_log_file_at_its_limit_does_not_kill() {
     let mut server = std::process::Command::new("sh")
         .arg("-c")
         .arg(format!(
-            "ulimit -f 4; exec {path} serve --unix={socket} >{log}"
+            "ulimit -f 4; exec {path} serve --dbdir= --unix={socket} >{log}"
         ))
         .spawn()
         .expect("sh starts");
@@ -437,7 +437,7 @@ fn a_stuck_terminal_holds_up_no_mail() {
     let socket = scratch.path("policy");
     let terminal = nix::pty::openpty(None, None).expect("a terminal");
     let mut child = greylet()
-        .args(["serve", "--unix", &socket])
+        .args(["serve", "--dbdir=", "--unix", &socket])
         .stdin(Stdio::null())
         .stdout(terminal.slave.try_clone().expect("a handle"))
         .stderr(terminal.slave)
@@ -472,7 +472,7 @@ fn lines_that_were_dropped_are_counted() {
         .open(&fifo)
         .expect("the fifo");
     let mut server = greylet()
-        .args(["serve", "--unix", &socket])
+        .args(["serve", "--dbdir=", "--unix", &socket])
         .stdout(fifo.try_clone().expect("a handle"))
         .stderr(Stdio::null())
         .spawn()

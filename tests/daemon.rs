@@ -30,7 +30,7 @@ impl Daemon {
         set_child_subreaper(true).expect("every Linux can");
         // This waits until nobody has the streams any more, the daemon neither.
         let output = greylet()
-            .args(["serve", "-d", "--unix=policy", "--pidfile=pid"])
+            .args(["serve", "--dbdir=", "-d", "--unix=policy", "--pidfile=pid"])
             .args(options)
             .current_dir(folder)
             .output()
@@ -133,17 +133,23 @@ fn what_keeps_a_daemon_from_starting_is_said_at_the_terminal() {
     let taken = format!("--inet={}", holder.local_addr().expect("an address"));
     let pidfile = format!("--pidfile={}", scratch.path("pid"));
     let unix = format!("--unix={}", scratch.path("policy"));
-    let (code, error) = failure(&["serve", "-d", &unix, &taken, &pidfile]);
+    let (code, error) = failure(&["serve", "--dbdir=", "-d", &unix, &taken, &pidfile]);
     assert_eq!(code, 1);
     assert!(error.contains("another program listens there"), "{error}");
-    let (code, error) = failure(&["serve", "--daemonize", "--facility=post", &pidfile]);
+    let (code, error) = failure(&[
+        "serve",
+        "--dbdir=",
+        "--daemonize",
+        "--facility=post",
+        &pidfile,
+    ]);
     assert_eq!(code, 2);
     assert!(error.contains("local7"), "{error}");
     for word in ["-d", "-v"] {
         let folder = format!("--pidfile={}", scratch.as_ref().display());
         let nowhere = format!("--pidfile={}", scratch.path("nowhere/pid"));
         for (pidfile, said) in [(folder, "not a regular file"), (nowhere, "No such file")] {
-            let (code, error) = failure(&["serve", word, &unix, &pidfile]);
+            let (code, error) = failure(&["serve", "--dbdir=", word, &unix, &pidfile]);
             assert_eq!(code, 1);
             let path = pidfile.trim_start_matches("--pidfile=");
             assert!(error.contains(said) && error.contains(path), "{error}");
@@ -259,7 +265,7 @@ fn users_that_are_not() {
         ),
     ] {
         for word in ["-d", "-v"] {
-            let (code, error) = failure(&["serve", word, "--inet=127.0.0.1:0", option]);
+            let (code, error) = failure(&["serve", "--dbdir=", word, "--inet=127.0.0.1:0", option]);
             assert_eq!(code, 2);
             assert!(error.contains(said), "{error}");
         }
@@ -280,7 +286,9 @@ fn only_root_becomes_another_user() {
     assert!(status.expect("cp starts").success());
     let as_nobody = |options: &[&str]| {
         let mut command = Command::new(&program);
-        command.arg("serve").arg("--inet=127.0.0.1:0").args(options);
+        command
+            .args(["serve", "--dbdir=", "--inet=127.0.0.1:0"])
+            .args(options);
         command.uid(65_534).gid(65_534);
         command
     };

@@ -4,9 +4,12 @@
 mod story;
 
 use greylet::engine::greylist::Rules;
+use greylet::engine::history::Outcome;
 use greylet::engine::identity::{Lookup, Prefixes};
+use greylet::engine::limits::BLOCK_BYTES_MAX;
 use greylet::engine::null_sender::NullSender;
 use greylet::engine::request::Request;
+use greylet::engine::snapshot::{Encoder, Extent, Moment, Save, Step, Survey};
 use greylet::engine::table::Class;
 use greylet::engine::time::{Seconds, Timestamp};
 use greylet::engine::verdict::{Action, Attribute, Reason};
@@ -519,4 +522,97 @@ fn a_delay_of_a_day_still_works() {
             (DAY, mail(), Header(86_400)),
         ],
     );
+}
+
+/// Saves all that an engine remembers.
+fn snapshot(engine: &mut Engine<'_>, now: u64) -> Vec<u8> {
+    let save = Save {
+        extent: Extent::Full,
+        with_pending: true,
+    };
+    let moment = Moment {
+        logical: Timestamp::from_unix(START + now),
+        wall_unix_seconds: START + now,
+        boot_seconds: 1_000,
+        boot_id: [1; 16],
+        data_asked: engine.data_asked(),
+    };
+    let mut encoder = Encoder::new(save, moment, heapless::Vec::new(), engine.table());
+    let mut block = heapless::Vec::<u8, BLOCK_BYTES_MAX>::new();
+    let mut bytes = Vec::new();
+    loop {
+        match engine.save(&mut encoder, &mut block) {
+            Step::Unfinished => {}
+            Step::Block => {
+                bytes.extend_from_slice(&block);
+                block.clear();
+            }
+            Step::Done => return bytes,
+        }
+    }
+}
+
+fn load(engine: &mut Engine<'_>, bytes: &[u8], now: u64, is_same_boot: bool) {
+    let mut survey = Survey::new();
+    survey.feed(bytes);
+    let Ok(found) = survey.finish() else {
+        panic!("it cannot be loaded");
+    };
+    let mut loader = engine.loader(&found, Timestamp::from_unix(START + now), is_same_boot);
+    loader.feed(bytes);
+    assert_eq!(loader.finish(), 0);
+}
+
+#[test]
+fn an_engine_goes_on_where_another_stopped() {
+    let mut bytes = Vec::new();
+    let other = || from("198.51.100.7");
+    let data = Request {
+        protocol_state: Some(b"DATA"),
+        ..mail()
+    };
+    let data_asked = Timestamp::from_unix(START + 350);
+    with_engine(1_024, postgrey(), |engine| {
+        engine.decide(&data, data_asked);
+        for (time, request, expected) in [
+            (0, mail(), Wait(300)),
+            (300, mail(), Header(300)),
+            (400, other(), Wait(300)),
+        ] {
+            let verdict = engine.decide(&request, Timestamp::from_unix(START + time));
+            assert_eq!(told(verdict), expected);
+        }
+        bytes = snapshot(engine, 500);
+    });
+    for (is_same_boot, pending) in [(true, Header(7_600)), (false, Wait(200))] {
+        with_engine(1_024, postgrey(), |engine| {
+            // Two hours later.
+            load(engine, &bytes, 8_000, is_same_boot);
+            let now = Timestamp::from_unix(START + 8_000);
+            assert_eq!(told(engine.decide(&mail(), now)), Pass);
+            assert_eq!(told(engine.decide(&other(), now)), pending);
+            let count = |outcome: Outcome| -> u32 {
+                let hours = engine.history().hours();
+                hours.map(|(_, counts)| counts[outcome as usize]).sum()
+            };
+            assert_eq!(count(Outcome::New), 2);
+            assert_eq!(count(Outcome::Known), 1);
+            assert_eq!(engine.data_asked().map(|(_, at)| at), Some(data_asked));
+            let again = u32::from(is_same_boot);
+            assert_eq!(count(Outcome::FirstPass), 1 + again);
+            assert_eq!(count(Outcome::EarlyRetry), 1 - again);
+            // Proven, and then worth a write again after an eighth of 35 days.
+            let mut changes_after = |days| {
+                let now = Timestamp::from_unix(START + days * DAY);
+                assert_eq!(told(engine.decide(&mail(), now)), Pass);
+                let changes = engine.table().changes();
+                snapshot(engine, days * DAY);
+                changes > 0
+            };
+            assert!(changes_after(2));
+            assert!(!changes_after(2));
+            assert!(!changes_after(5));
+            assert!(changes_after(9));
+        });
+    }
 }

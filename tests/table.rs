@@ -1,10 +1,14 @@
 //! The table against a naive model: a list per class, searched from end to end.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
+use greylet::engine::history::History;
+use greylet::engine::limits::BLOCK_BYTES_MAX;
+use greylet::engine::snapshot::{Contents, Encoder, Extent, Moment, Save, Step as SaveStep};
 use greylet::engine::table::{Bucket, Class, Entry, Slot, Table};
-use greylet::engine::time::Timestamp;
-use greylet::engine::triplet::Fingerprint;
+use greylet::engine::time::{Seconds, Timestamp};
+use greylet::engine::triplet::{Fingerprint, FingerprintKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -13,13 +17,18 @@ use proptest::prelude::*;
 enum Step {
     Insert(u64, Entry),
     Update(u64, Entry),
+    /// It is seen at that time, and nothing else changes.
+    Use(u64, u32),
     Remove(u64),
+    Save,
 }
 
 /// Entries by class, the most recently used first.
 struct Model {
     capacity: usize,
     classes: [Vec<(Fingerprint, Entry)>; 5],
+    /// The day of the last use that is saved, of entries of which nothing else has changed since.
+    saved_days: HashMap<Fingerprint, u32>,
 }
 
 impl Model {
@@ -29,7 +38,47 @@ impl Model {
             .map(|(_, entry)| *entry)
     }
 
+    /// Forgets that it is saved if more than the last use has changed, or that by days.
+    fn update(&mut self, fingerprint: Fingerprint, entry: Entry) {
+        let before = self.find(fingerprint).expect("it is there");
+        let is_counting = before.count != entry.count && entry.class != Class::Proven;
+        let is_long_after = day(entry) >= day(before) + REFRESH_DAYS;
+        if before.class != entry.class
+            || before.since != entry.since
+            || is_counting
+            || is_long_after
+        {
+            self.saved_days.remove(&fingerprint);
+        }
+        let saved_day = self.saved_days.get(&fingerprint).copied();
+        self.remove(fingerprint);
+        self.add(fingerprint, entry);
+        self.saved_days
+            .extend(saved_day.map(|day| (fingerprint, day)));
+    }
+
+    fn is_due(&self, fingerprint: Fingerprint, entry: Entry) -> bool {
+        let is_old = |&saved: &u32| day(entry) < saved || day(entry) >= saved + REFRESH_DAYS;
+        !entry.class.is_pending() && self.saved_days.get(&fingerprint).is_none_or(is_old)
+    }
+
+    fn save(&mut self) {
+        let all: Vec<_> = self.classes.iter().flatten().copied().collect();
+        for (fingerprint, entry) in all {
+            if self.is_due(fingerprint, entry) {
+                self.saved_days.insert(fingerprint, day(entry));
+            }
+        }
+    }
+
+    fn changes(&self) -> usize {
+        let all = self.classes.iter().flatten();
+        all.filter(|(fingerprint, entry)| self.is_due(*fingerprint, *entry))
+            .count()
+    }
+
     fn remove(&mut self, fingerprint: Fingerprint) {
+        self.saved_days.remove(&fingerprint);
         for class in &mut self.classes {
             class.retain(|(found, _)| *found != fingerprint);
         }
@@ -54,8 +103,7 @@ impl Model {
     fn evict_for(&mut self, newcomer: Class) -> Option<Entry> {
         let wrote_to = self.classes[Class::WroteTo as usize].len();
         if newcomer == Class::WroteTo && wrote_to >= self.floor(Class::WroteTo) {
-            let oldest = self.classes[Class::WroteTo as usize].pop();
-            return oldest.map(|(_, entry)| entry);
+            return self.pop(Class::WroteTo);
         }
         if self.classes.iter().map(Vec::len).sum::<usize>() < self.capacity {
             return None;
@@ -71,7 +119,49 @@ impl Model {
             })
         });
         let victim = victim.expect("one class is above its floor");
-        self.classes[victim as usize].pop().map(|(_, entry)| entry)
+        self.pop(victim)
+    }
+
+    fn pop(&mut self, class: Class) -> Option<Entry> {
+        let (fingerprint, entry) = self.classes[class as usize].pop()?;
+        self.saved_days.remove(&fingerprint);
+        Some(entry)
+    }
+}
+
+/// An eighth of 35 days, in whole ones.
+const REFRESH_DAYS: u32 = 4;
+
+fn day(entry: Entry) -> u32 {
+    entry.last_seen.unix() / 86_400
+}
+
+/// Saves what has changed, and throws it away.
+fn save(table: &mut Table<'_>) {
+    let save = Save {
+        extent: Extent::Batch,
+        with_pending: false,
+    };
+    let moment = Moment {
+        logical: Timestamp::from_unix(u64::MAX),
+        wall_unix_seconds: 0,
+        boot_seconds: 0,
+        boot_id: [0; 16],
+        data_asked: None,
+    };
+    let mut encoder = Encoder::new(save, moment, heapless::Vec::new(), table);
+    let mut block = heapless::Vec::<u8, BLOCK_BYTES_MAX>::new();
+    let mut contents = Contents {
+        key: &FingerprintKey::new([0; 16]),
+        table,
+        history: &mut History::new(),
+    };
+    loop {
+        match encoder.step(&mut contents, &mut block) {
+            SaveStep::Unfinished => {}
+            SaveStep::Block => block.clear(),
+            SaveStep::Done => return,
+        }
     }
 }
 
@@ -82,24 +172,26 @@ fn is_expired(entry: &Entry) -> bool {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let class = prop::sample::select(Class::ALL.to_vec());
-    (any::<u32>(), any::<u32>(), any::<u16>(), class).prop_map(
-        |(since, last_seen, count, class)| {
-            let time = |unix: u32| Timestamp::from_unix(unix.into());
-            Entry {
-                since: time(since),
-                last_seen: time(last_seen),
-                count,
-                class,
-            }
-        },
-    )
+    // A mark tells 254 days apart.
+    let last_seen = 1_700_000_000..1_720_000_000_u32;
+    (any::<u32>(), last_seen, any::<u16>(), class).prop_map(|(since, last_seen, count, class)| {
+        let time = |unix: u32| Timestamp::from_unix(unix.into());
+        Entry {
+            since: time(since),
+            last_seen: time(last_seen),
+            count,
+            class,
+        }
+    })
 }
 
 fn steps(fingerprints: u64) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..fingerprints, entry()).prop_map(|(name, entry)| Step::Insert(name, entry)),
         3 => (0..fingerprints, entry()).prop_map(|(name, entry)| Step::Update(name, entry)),
+        3 => (0..fingerprints, 1_700_000_000..1_720_000_000_u32).prop_map(|(name, at)| Step::Use(name, at)),
         1 => (0..fingerprints).prop_map(Step::Remove),
+        1 => Just(Step::Save),
     ];
     vec(step, 1..600)
 }
@@ -116,13 +208,19 @@ fn compare(
     let mut model = Model {
         capacity: capacity as usize,
         classes: Default::default(),
+        saved_days: HashMap::new(),
     };
+    table.set_max_age(Seconds::new(35 * Seconds::DAY.get()));
     for step in steps {
-        let (Step::Insert(name, _) | Step::Update(name, _) | Step::Remove(name)) = *step;
+        let name = match *step {
+            Step::Insert(name, _) | Step::Update(name, _) => name,
+            Step::Use(name, _) | Step::Remove(name) => name,
+            Step::Save => 0,
+        };
         let fingerprint = Fingerprint::from_bits(spread(name));
         let place = table.find(fingerprint);
         prop_assert_eq!(
-            place.map(|place| *table.entry(place)),
+            place.map(|place| table.entry(place)),
             model.find(fingerprint)
         );
         match (step, place) {
@@ -133,24 +231,34 @@ fn compare(
             }
             (Step::Insert(_, entry) | Step::Update(_, entry), Some(place)) => {
                 table.update(place, *entry);
-                model.remove(fingerprint);
-                model.add(fingerprint, *entry);
+                model.update(fingerprint, *entry);
+            }
+            (Step::Use(_, at), Some(place)) => {
+                let entry = Entry {
+                    last_seen: Timestamp::from_unix((*at).into()),
+                    ..table.entry(place)
+                };
+                table.update(place, entry);
+                model.update(fingerprint, entry);
+            }
+            (Step::Save, _) => {
+                save(&mut table);
+                prop_assert_eq!(table.changes(), 0);
+                model.save();
             }
             (Step::Remove(_), Some(place)) => {
                 prop_assert_eq!(Some(table.remove(place)), model.find(fingerprint));
                 model.remove(fingerprint);
             }
-            (Step::Update(..) | Step::Remove(_), None) => {}
+            (Step::Update(..) | Step::Use(..) | Step::Remove(_), None) => {}
         }
         for class in Class::ALL {
-            let entries: Vec<_> = table
-                .iter(class)
-                .map(|(name, entry)| (name, *entry))
-                .collect();
+            let entries: Vec<_> = table.iter(class).collect();
             prop_assert_eq!(&entries, &model.classes[class as usize]);
             prop_assert_eq!(table.len_of(class) as usize, entries.len());
         }
         prop_assert!(table.len() <= capacity);
+        prop_assert_eq!(table.changes() as usize, model.changes());
     }
     Ok(())
 }

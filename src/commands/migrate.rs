@@ -93,7 +93,7 @@ impl Migration {
             self.note("Postgrey knows a client by its network; greylet by the organisation of its verified name where there is one, and mail without a sender waits at DATA if smtpd_data_restrictions has the service; --lookup-by-subnet is Postgrey's way in both");
         }
         if self.has("--dbdir") {
-            self.note("--dbdir: greylet does not read Postgrey's database; who was known there waits once more");
+            self.note("--dbdir: greylet keeps its own snapshot there; greylet import takes over Postgrey's database");
         }
         if !self.has("--user") {
             self.note("Postgrey changes to the user postgrey by itself; greylet stays the user who starts it, unless --user is given");

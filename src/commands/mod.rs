@@ -1,7 +1,9 @@
 //! The commands: from checked words to what they do.
 
 pub mod check;
+pub mod dump;
 pub mod explain;
+pub mod import;
 pub mod migrate;
 pub mod query;
 pub mod report;
@@ -35,10 +37,15 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
         Parsed::Run(Command::Serve(options)) => daemon::serve(serve::settings(options)?),
         Parsed::Run(Command::Check(options)) => check::run(&options),
         Parsed::Run(Command::Migrate(options)) => migrate::run(&options),
+        Parsed::Run(Command::Import(options)) => {
+            log_to_stderr();
+            import::run(&options)
+        }
         Parsed::Run(Command::Query(options)) => {
             log_to_stderr();
             query::run(&options)
         }
+        Parsed::Run(Command::Dump(options)) => dump::run(&options),
         Parsed::Run(Command::Explain(options)) => explain::run(&options),
         Parsed::Run(Command::Report(options)) => {
             log_to_stderr();

@@ -1,15 +1,18 @@
 //! serve's options to settings: every value is checked here, and a wrong one is named with what would be right.
 
+use std::env;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use log::LevelFilter;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
+use nix::unistd::geteuid;
 
 use crate::cli::Serve;
-use crate::daemon::{Endpoint, Facility, RunAs, Settings};
+use crate::daemon::{Endpoint, Facility, FolderChoice, RunAs, Settings};
 use crate::engine::greylist::Rules;
 use crate::engine::identity::{Lookup, Prefixes};
 use crate::engine::limits::{
@@ -27,6 +30,7 @@ const CONNECTIONS_DEFAULT: u32 = 256;
 const CONNECTIONS_MAX: u32 = 65_536;
 const LISTEN_QUEUE_MAX: u32 = 4_096;
 const MAX_AGE_DAYS_MAX: u32 = 3_650;
+const SAVE_INTERVAL_DEFAULT: u32 = 3_600;
 const GREYLIST_TEXT: &str = "Greylisted, see https://www.rfc-editor.org/rfc/rfc6647";
 const X_GREYLIST_HEADER: &str = "X-Greylist: delayed %t seconds by greylet-%v at %h; %d";
 
@@ -95,6 +99,8 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
         one_answer: options.exim,
         background: background(&options, &mut warnings)?,
         pidfile,
+        folder: folder(options.dbdir.as_deref(), &mut warnings)?,
+        save_interval: save_interval(options.save_interval.as_deref())?,
         run_as: RunAs::find(options.user.as_deref(), options.group.as_deref())?,
         warnings,
     })
@@ -102,18 +108,11 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
 
 /// Options that are taken, so that a Postgrey line works, but do nothing yet.
 fn ineffective(options: &Serve) -> Vec<String> {
-    let given = [
-        (
-            "--dbdir",
-            options.dbdir.is_some(),
-            "what is remembered is lost when greylet stops",
-        ),
-        (
-            "--noaction",
-            options.noaction,
-            "it decides and answers as always",
-        ),
-    ];
+    let given = [(
+        "--noaction",
+        options.noaction,
+        "it decides and answers as always",
+    )];
     given
         .into_iter()
         .filter(|(_, is_given, _)| *is_given)
@@ -126,6 +125,46 @@ fn pidfile(path: Option<&str>) -> Result<Option<PathBuf>, Error> {
         Some("") => Err(Error::usage("--pidfile: the path is empty")),
         path => Ok(path.map(PathBuf::from)),
     }
+}
+
+/// Where the snapshot is; none if nothing is to be kept.
+fn folder(dbdir: Option<&str>, warnings: &mut Vec<String>) -> Result<Option<FolderChoice>, Error> {
+    let (path, is_given) = match dbdir {
+        Some("") => return Ok(None),
+        Some(path) => (PathBuf::from(path), true),
+        None => match default_folder() {
+            Some(path) => (path, false),
+            None => {
+                warnings.push("there is no folder to keep a snapshot in: what is remembered is lost when greylet stops (name one with --dbdir)".into());
+                return Ok(None);
+            }
+        },
+    };
+    let path = absolute(&path)?;
+    Ok(Some(FolderChoice { path, is_given }))
+}
+
+/// The folder of the commands that look at the snapshot too.
+pub fn default_folder() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folders) = set("STATE_DIRECTORY") {
+        // Of several, with colons between them, systemd names ours first (systemd.exec(5)).
+        return env::split_paths(&folders).next();
+    }
+    if geteuid().is_root() {
+        return Some(PathBuf::from("/var/lib/greylet"));
+    }
+    // XDG Base Directory Specification.
+    let in_home = || Some(PathBuf::from(set("HOME")?).join(".local/state"));
+    let state = set("XDG_STATE_HOME").map(PathBuf::from).or_else(in_home)?;
+    Some(state.join("greylet"))
+}
+
+fn save_interval(seconds: Option<&str>) -> Result<Option<Duration>, Error> {
+    let week = 7 * Seconds::DAY.get();
+    let seconds = number("--save-interval", seconds, 0..=week, "seconds")?;
+    let seconds = seconds.unwrap_or(SAVE_INTERVAL_DEFAULT);
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds.into())))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
@@ -645,7 +684,6 @@ mod tests {
     #[test]
     fn warnings() {
         for (word, said) in [
-            ("--dbdir=/x", "--dbdir does nothing in this version"),
             ("-n", "--noaction does nothing"),
             ("--facility=news", "nothing without --daemonize"),
             ("--inet=0.0.0.0:1", "0.0.0.0:1 is not only for this machine"),

@@ -23,9 +23,9 @@ use crate::daemon::admission::Admitted;
 use crate::daemon::clock::header_date;
 use crate::daemon::complaints::Complaint;
 use crate::daemon::explain::{EXPLAIN, EXPLANATION_BYTES_MAX, Explained};
+use crate::engine::domain_name::domain_of;
 use crate::engine::limits::REPLY_BYTES_MAX;
 use crate::engine::log_line::{ActionLine, Client, Logged};
-use crate::engine::organisation;
 use crate::engine::request::{Malformed, Request, RequestParser};
 use crate::engine::time::Timestamp;
 use crate::engine::verdict::{Reason, Verdict};
@@ -326,7 +326,7 @@ fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict<'_>
     if verdict.auto_whitelisted.client {
         log::info!("whitelisted: {}", Client(request));
     }
-    let senders = organisation::of_sender(request.sender.unwrap_or_default());
+    let senders = domain_of(request.sender.unwrap_or_default());
     if let (true, Some(organisation), Some(senders)) = (
         verdict.auto_whitelisted.sender_domain,
         verdict.identity,

@@ -15,7 +15,7 @@ use crate::engine::organisation::Evidence;
 use crate::engine::request::Request;
 use crate::engine::table::{Class, Entry};
 use crate::engine::text::Printable;
-use crate::engine::time::{Seconds, Timestamp};
+use crate::engine::time::{Age, Timestamp};
 use crate::engine::triplet::Parties;
 use crate::engine::verdict::{Action, Reason};
 
@@ -203,20 +203,5 @@ impl fmt::Display for Place<'_> {
             bytes_max: NAME_BYTES_MAX,
         };
         write!(f, "{name} line {}", self.origin.line)
-    }
-}
-
-/// A time in the largest unit that it has two of.
-struct Age(Seconds);
-
-impl fmt::Display for Age {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.get();
-        for (unit, name) in [(86_400, "days"), (3_600, "hours"), (60, "minutes")] {
-            if seconds >= 2 * unit {
-                return write!(f, "{} {name}", seconds / unit);
-            }
-        }
-        write!(f, "{seconds} seconds")
     }
 }

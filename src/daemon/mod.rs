@@ -6,14 +6,18 @@ mod clock;
 mod complaints;
 mod connection;
 mod explain;
+mod folder;
 mod listener;
 mod log;
 mod pidfile;
 mod privileges;
 mod reload;
+mod saver;
 mod signals;
+mod store;
 mod syslog;
 
+pub use folder::{Folder, FolderChoice};
 pub use listener::Endpoint;
 pub use privileges::RunAs;
 pub use syslog::Facility;
@@ -36,6 +40,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::Backlog;
+use smol::channel::{Sender, bounded};
 use smol::{Async, LocalExecutor, Timer, future};
 
 use crate::daemon::admission::Admission;
@@ -46,7 +51,10 @@ use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
 use crate::daemon::pidfile::Pidfile;
 use crate::daemon::reload::{ListsInForce, load_lists};
+use crate::daemon::saver::{save_now, save_when_due};
 use crate::daemon::signals::Signals;
+use crate::daemon::store::Store;
+use crate::engine::access::Access;
 use crate::engine::limits::ENTRIES_MAX;
 use crate::engine::reply::Texts;
 use crate::engine::request::Request;
@@ -106,6 +114,10 @@ pub struct Settings {
     pub background: Option<Facility>,
     /// Where the process id goes; absolute if there is a `background`, as are the paths of `endpoints`.
     pub pidfile: Option<PathBuf>,
+    /// Where the snapshot is; none if nothing is to be kept.
+    pub folder: Option<FolderChoice>,
+    /// How often it is saved; without this only at the end.
+    pub save_interval: Option<Duration>,
     /// As whom to go on.
     pub run_as: Option<RunAs>,
     /// What the administrator should know, to be logged at the start.
@@ -126,6 +138,8 @@ struct Shared<'a> {
     answers: Cell<u64>,
     /// How often a new connection found no free place.
     limit_reached: Cell<u64>,
+    /// Somebody waits here for being told to save.
+    save_wanted: Sender<()>,
 }
 
 impl Shared<'_> {
@@ -173,10 +187,6 @@ fn serve_until_signal(
     background: Option<Background>,
     signals: Signals,
 ) -> Result<(), Error> {
-    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-    let Memory { slots, buckets } = &mut *memory;
-    let table = Table::new(slots, buckets, settings.entries_max);
-    let mut engine = Engine::new(settings.policy, new_key()?, table);
     let connections_max = within_descriptor_limit(&settings)?;
     let listeners = settings
         .endpoints
@@ -188,11 +198,20 @@ fn serve_until_signal(
         .as_deref()
         .map(Pidfile::write)
         .transpose()?;
-    let (mut lists, access) = (ListsInForce::default(), engine.access_mut());
-    load_lists(&settings.lists, access, &mut lists);
+    let (mut lists, mut access) = (ListsInForce::default(), Access::default());
+    load_lists(&settings.lists, &mut access, &mut lists);
+    if let Some(folder) = &settings.folder {
+        folder.make(settings.run_as)?;
+    }
     if let Some(run_as) = settings.run_as {
         become_user(run_as, &listeners)?;
     }
+    let folder = settings
+        .folder
+        .as_ref()
+        .map(FolderChoice::take)
+        .transpose()?;
+    let mut store = folder.flatten().map(Store::new);
     if let Some(background) = background {
         background.detach()?;
     }
@@ -201,14 +220,20 @@ fn serve_until_signal(
         env!("CARGO_PKG_VERSION"),
         settings.entries_max
     );
+    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let Memory { slots, buckets } = &mut *memory;
+    let table = Table::new(slots, buckets, settings.entries_max);
+    let (mut engine, clock) = load(store.as_mut(), settings.policy, table)?;
+    *engine.access_mut() = access;
     for listener in &listeners {
         ::log::info!("listening on {}", listener.endpoint());
     }
+    let (save_wanted, save_wanted_out) = bounded(1);
     let shared = Shared {
         engine: RefCell::new(engine),
         lists: RefCell::new(lists),
         texts: settings.texts,
-        clock: Clock::start(),
+        clock,
         trust_test_time: settings.trust_test_time,
         one_answer: settings.one_answer,
         admission: Admission::new(connections_max),
@@ -216,6 +241,7 @@ fn serve_until_signal(
         complaints: Complaints::default(),
         answers: Cell::new(0),
         limit_reached: Cell::new(0),
+        save_wanted,
     };
     let end = {
         let executor = LocalExecutor::new();
@@ -226,12 +252,23 @@ fn serve_until_signal(
                 .map(|listener| Box::pin(accept(&executor, &shared, listener)))
                 .collect();
             let on_other = |signal| take_signal(signal, &settings.lists, &shared);
-            future::or(signals.end(on_other), async {
-                match all(accepting).await {}
-            })
-            .await
+            let saving = async {
+                match &mut store {
+                    Some(store) => {
+                        save_when_due(&shared, store, settings.save_interval, save_wanted_out).await
+                    }
+                    None => future::pending().await,
+                }
+            };
+            let serving = future::or(all(accepting), saving);
+            future::or(signals.end(on_other), async { match serving.await {} }).await
         }))
     };
+    if let Some(store) = &mut store {
+        let moment = shared.clock.moment();
+        let outcome = save_now(store, &mut shared.engine.borrow_mut(), moment);
+        store.tell(&outcome, true);
+    }
     match end {
         Ok(signal) => {
             log_counts(&shared);
@@ -242,6 +279,52 @@ fn serve_until_signal(
             "cannot take signals any more: {error}"
         ))),
     }
+}
+
+/// Changes a snapshot while nobody serves: loads what there is, has it changed at the logical time, and saves it.
+///
+/// # Errors
+///
+/// A greylet runs with this folder, or the snapshot cannot be saved.
+pub fn change_snapshot<T>(
+    folder: &FolderChoice,
+    policy: Policy,
+    entries_max: u32,
+    change: impl FnOnce(&mut Engine<'_>, Timestamp) -> Result<T, Error>,
+) -> Result<T, Error> {
+    folder.make(None)?;
+    let path = folder.path.display();
+    let Some(folder) = folder.take()? else {
+        return Err(Error::failure(format!("cannot use {path}")));
+    };
+    let mut store = Store::new(folder);
+    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let Memory { slots, buckets } = &mut *memory;
+    let table = Table::new(slots, buckets, entries_max);
+    let (mut engine, clock) = load(Some(&mut store), policy, table)?;
+    let changed = change(&mut engine, clock.now())?;
+    save_now(&mut store, &mut engine, clock.moment())
+        .map_err(|error| Error::failure(format!("cannot save to {path}: {error}")))?;
+    Ok(changed)
+}
+
+/// The engine and the clock as the snapshot left them, or new ones.
+fn load<'a>(
+    mut store: Option<&mut Store>,
+    policy: Policy,
+    table: Table<'a>,
+) -> Result<(Engine<'a>, Clock), Error> {
+    let found = store.as_mut().and_then(|store| store.survey());
+    let clock = Clock::start(found.as_ref());
+    let key = match &found {
+        Some(found) => found.key.clone(),
+        None => new_key()?,
+    };
+    let mut engine = Engine::new(policy, key, table);
+    if let (Some(store), Some(found)) = (&mut store, &found) {
+        store.load(found, &mut engine, &clock);
+    }
+    Ok((engine, clock))
 }
 
 /// Becomes another user, who then has what was made before.
@@ -359,7 +442,11 @@ fn take_signal(signal: Signal, lists: &Sources, shared: &Shared<'_>) {
                 (shared.engine.borrow_mut(), shared.lists.borrow_mut());
             load_lists(lists, engine.access_mut(), &mut in_force);
         }
-        _ => log_counts(shared),
+        _ => {
+            log_counts(shared);
+            // If there is one waiting already, that is enough.
+            let _ = shared.save_wanted.try_send(());
+        }
     }
 }
 

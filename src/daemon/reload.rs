@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::access::Access;
 use crate::lists::{Loaded, Problem, Sources, Text};
 
-/// Lines that are complained of at a time; `greylet check` shows all.
+/// Lines that are complained of at a time; `greylet check` shows more.
 const COMPLAINTS_MAX: usize = 20;
 
 /// What else than its rules there is to know of the lists in force.
@@ -73,11 +73,9 @@ fn complain<L>(loaded: &Loaded<L>, whose: &str, is_taken: bool) {
     for finding in loaded.findings.iter().take(COMPLAINTS_MAX) {
         log::warn!("{}", loaded.describe(finding));
     }
-    let more = loaded.findings.len().saturating_sub(COMPLAINTS_MAX);
+    let more = loaded.findings.len().saturating_sub(COMPLAINTS_MAX) + loaded.more_findings;
     if more > 0 {
-        log::warn!(
-            "{more} more lines of the list of {whose} are in doubt: greylet check shows all"
-        );
+        log::warn!("{more} more lines of the list of {whose} are in doubt: see greylet check");
     }
 }
 

@@ -16,6 +16,13 @@ const SECOND_LEVEL_WORDS: [&[u8]; 43] = [
 /// Countries that also give out names below places or trades, more of them than can be listed here.
 const COUNTRIES_WITH_PLACES: [&[u8]; 7] = [b"jp", b"us", b"br", b"pl", b"ua", b"cn", b"kr"];
 
+/// The domain of a mail address: what follows the last `@`, as RFC 5321 has it, for a quoted local part may have others in it. (Postgrey,
+/// and so the triplet, splits at the first.)
+pub fn domain_of(address: &[u8]) -> Option<DomainName<'_>> {
+    let at = address.iter().rposition(|&byte| byte == b'@')?;
+    DomainName::parse(&address[at + 1..])
+}
+
 /// A name of two labels or more, without a dot at the end, of at most [`DOMAIN_NAME_BYTES_MAX`] bytes. Two names are equal
 /// whatever their case, but a name in Unicode is not its `xn--` form.
 #[derive(Clone, Copy, Debug)]

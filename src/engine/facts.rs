@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::engine::access::Origin;
+use crate::engine::domain_name::domain_of;
 use crate::engine::greylist::{Judgement, Rules};
 use crate::engine::identity::Client;
-use crate::engine::organisation;
 use crate::engine::table::{Entry, Table};
 use crate::engine::time::Timestamp;
 use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Triplet};
@@ -55,8 +55,10 @@ impl Counter {
 /// What follows from the facts.
 #[derive(Clone, Copy, Debug)]
 pub enum Conclusion {
-    /// The client, or the organisation's mail for this domain of senders, has had enough first passes.
-    AutoWhitelisted(Counter),
+    /// The client's address has had enough first passes.
+    AutoWhitelisted,
+    /// The organisation's mail for this domain of senders has.
+    SenderDomainAutoWhitelisted,
     /// Its name shows that the client is a mail server, and the administrator only greylists others.
     MailServer,
     /// The recipient wrote to the sender.
@@ -68,10 +70,11 @@ pub enum Conclusion {
 impl<'r> Facts<'r> {
     /// The first of the conclusions that holds, but that who has passed before needs nobody to have written to him.
     pub fn conclusion(&self, policy: &Policy, now: Timestamp) -> Conclusion {
-        let counters = [Some(self.address), self.organisation];
-        let mut counters = counters.into_iter().flatten();
-        if let Some(counter) = counters.find(Counter::is_auto_whitelisted) {
-            return Conclusion::AutoWhitelisted(counter);
+        if self.address.is_auto_whitelisted() {
+            return Conclusion::AutoWhitelisted;
+        }
+        if self.organisation.is_some_and(|it| it.is_auto_whitelisted()) {
+            return Conclusion::SenderDomainAutoWhitelisted;
         }
         if policy.greylist == Greylist::Suspicious && self.client.is_mail_server() {
             return Conclusion::MailServer;
@@ -87,7 +90,10 @@ impl<'r> Facts<'r> {
     pub(super) fn verdict(&self, conclusion: Conclusion, rules: &Rules) -> Verdict<'r> {
         let identity = self.client.identity();
         let verdict = match conclusion {
-            Conclusion::AutoWhitelisted(_) => Verdict::passed(Reason::ClientAutoWhitelisted),
+            Conclusion::AutoWhitelisted => Verdict::passed(Reason::ClientAutoWhitelisted),
+            Conclusion::SenderDomainAutoWhitelisted => {
+                Verdict::passed(Reason::SenderDomainAutoWhitelisted)
+            }
             Conclusion::MailServer => Verdict::passed(Reason::MailServer),
             Conclusion::WrittenTo(_) => Verdict::passed(Reason::WrittenTo),
             Conclusion::Triplet(Judgement::Known) => Verdict::passed(Reason::TripletFound),
@@ -100,6 +106,7 @@ impl<'r> Facts<'r> {
             }
             Conclusion::Triplet(Judgement::FirstPass(delayed)) => Verdict {
                 action: Action::PrependHeader { delayed },
+                is_first_pass: true,
                 ..Verdict::passed(Reason::TripletFound)
             },
         };
@@ -187,14 +194,14 @@ impl Sources<'_, '_> {
                 self.key.auto_whitelist(address),
                 rules.auto_whitelist_clients,
             ),
-            organisation: organisation.zip(organisation::of_sender(sender)).map(
-                |(organisation, senders)| {
+            organisation: organisation
+                .zip(domain_of(sender))
+                .map(|(organisation, senders)| {
                     counter(
                         self.key.auto_whitelist_organisation(organisation, senders),
                         rules.auto_whitelist_sender_domains(),
                     )
-                },
-            ),
+                }),
             written_to: organisation.map(|_| {
                 let fingerprint = self.key.written_to(&parties);
                 (fingerprint, entry(fingerprint))

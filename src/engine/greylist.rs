@@ -79,7 +79,7 @@ impl Rules {
         fingerprint: Fingerprint,
         now: Timestamp,
     ) -> Option<Entry> {
-        let entry = *table.entry(table.find(fingerprint)?);
+        let entry = table.entry(table.find(fingerprint)?);
         // A pending entry from the future starts again, as in Postgrey: only a test's clock goes back.
         let is_of_the_future = entry.class.is_pending() && entry.since > now;
         (!is_of_the_future && !self.is_expired(&entry, now)).then_some(entry)
@@ -142,7 +142,7 @@ impl Rules {
     /// Marks an entry as used.
     pub fn refresh(&self, table: &mut Table<'_>, fingerprint: Fingerprint, now: Timestamp) {
         if let Some(place) = table.find(fingerprint) {
-            let entry = *table.entry(place);
+            let entry = table.entry(place);
             let last_seen = now.max(entry.last_seen);
             table.update(place, Entry { last_seen, ..entry });
         }
@@ -172,6 +172,43 @@ impl Rules {
         }
     }
 
+    /// The entry of a triplet that another server with these rules saw first and last at these times. It has passed if they are
+    /// a delay apart. When it did is not known: as nearly everybody retries within the hour, the end of the delay
+    /// will do, so that what was used for another day is proven.
+    pub fn triplet_seen(&self, first_seen: Timestamp, last_seen: Timestamp) -> Entry {
+        let has_passed = last_seen.since(first_seen) >= self.delay;
+        let entry = match has_passed {
+            true => Entry::new(Class::Known, first_seen.after(self.delay)),
+            false => Entry::new(Class::Plain, first_seen),
+        };
+        seen(entry, Class::Plain, last_seen)
+    }
+
+    /// The entry of a client address of which another server counted so many passes, the last one then.
+    pub fn client_counted(&self, count: u16, last_counted: Timestamp) -> Entry {
+        let class = class_of_count(count, self.auto_whitelist_clients);
+        Entry {
+            count,
+            ..Entry::new(class, last_counted)
+        }
+    }
+
+    /// Writes an entry from elsewhere, [`merged`] with the one that is there if that still means something. True as
+    /// above.
+    pub fn take_over(
+        &self,
+        table: &mut Table<'_>,
+        fingerprint: Fingerprint,
+        entry: Entry,
+        now: Timestamp,
+    ) -> bool {
+        let entry = match self.live(table, fingerprint, now) {
+            Some(ours) => merged(ours, entry),
+            None => entry,
+        };
+        self.write(table, fingerprint, entry, now)
+    }
+
     /// Writes an entry, whatever there is; true if another that had to make room was evicted young.
     fn write(
         &self,
@@ -188,6 +225,31 @@ impl Rules {
         evicted.is_some_and(|evicted| {
             evicted.class.is_pending() && now.since(evicted.since) < EVICTED_YOUNG
         })
+    }
+}
+
+/// What two entries with one fingerprint come to, as if one server had seen all that they stand for. A triplet that has passed comes
+/// before one that is pending, and of two counts the one that was counted last is taken.
+pub fn merged(one: Entry, other: Entry) -> Entry {
+    let (earlier, later) = match one.last_seen <= other.last_seen {
+        true => (one, other),
+        false => (other, one),
+    };
+    let is_count = later.count > 0;
+    match (earlier.class.is_pending(), later.class.is_pending()) {
+        (true, false) => later,
+        (false, true) => earlier,
+        _ if is_count => later,
+        _ => {
+            let since = earlier.since.min(later.since);
+            let class = earlier.class.max(later.class);
+            let entry = Entry {
+                since,
+                class,
+                ..later
+            };
+            seen(entry, class, later.last_seen)
+        }
     }
 }
 
@@ -222,7 +284,7 @@ fn counted_if_due(entry: Entry, threshold: u16, now: Timestamp) -> Entry {
 }
 
 fn class_of_count(count: u16, threshold: u16) -> Class {
-    if count >= threshold {
+    if threshold > 0 && count >= threshold {
         Class::Proven
     } else {
         Class::Known

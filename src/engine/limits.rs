@@ -57,11 +57,14 @@ pub const PATTERN_BYTES_MAX: usize = 65_536;
 /// Largest all compiled regular expressions of a list may be together, in bytes.
 pub const PATTERNS_BYTES_MAX: usize = 131_072;
 
+/// Most regular expressions of a list that are compiled, most of them in vain: some tenths of a second.
+pub const PATTERNS_TRIED_MAX: usize = 2_048;
+
 /// Longest text that regular expressions are tried on, in bytes: an address of a local part of 64 bytes, an `@` and a domain.
 pub const PATTERN_TEXT_BYTES_MAX: usize = 64 + 1 + DOMAIN_NAME_BYTES_MAX;
 
-/// Most that a list's regular expressions may cost in one look-up: bytes compiled, times bytes of the text. The worst ones found take 2 ms
-/// for it on a server, and a client has the choice of the text.
+/// Most that a list's regular expressions may cost in one look-up: bytes compiled, times bytes of the text. The worst ones take 3 ms
+/// for it, and a client has the choice of the text.
 pub const PATTERN_WORK_MAX: usize = 32_768 * PATTERN_TEXT_BYTES_MAX;
 
 /// Longest domain name, without a dot at its end, in bytes (RFC 1035, 2.3.4). What is longer is no client's.
@@ -91,6 +94,9 @@ pub const AUTO_WHITELIST_SENDER_DOMAINS: u16 = 2;
 /// Postfix that has not asked about DATA for so long is taken not to ask.
 pub const DATA_FORGOTTEN_AFTER: Seconds = Seconds::DAY;
 
+/// Postfix's smtpds, by address and port, of which it is known that they ask about DATA.
+pub const DATA_ASKERS_MAX: usize = 8;
+
 /// Null senders that may be left to DATA without any question about DATA before something is wrong; a few go before it.
 pub const NULL_SENDERS_WITHOUT_DATA_MAX: u32 = 20;
 
@@ -100,13 +106,46 @@ pub const WRITTEN_TO_A_DAY_MAX: u8 = 200;
 /// Users whose new correspondents are remembered in a day.
 pub const WRITERS_A_DAY_MAX: usize = 64;
 
+/// How often in the time after which it would expire the last use of an entry is worth a write to flash. After a power cut it
+/// seems unused for an eighth of that time at most.
+pub const LAST_SEEN_SAVES: u32 = 8;
+
+/// Largest block of a snapshot, in bytes: a page of flash, and what a damage costs.
+pub const BLOCK_BYTES_MAX: usize = 4_096;
+
+/// What is appended to a snapshot may weigh as much as the rest of it, and always so much, before it is written anew: the pages of some days.
+pub const APPENDED_BYTES_MIN: u64 = 16_384;
+
+/// Slots of the table that are looked at in one step of a save, while requests wait: some ten microseconds.
+pub const SLOTS_A_STEP: usize = 512;
+
+/// Pending entries that are saved at the end of the program, 13 bytes each.
+pub const SAVED_PENDING_MAX: usize = 8_192;
+
+/// Pending entries older than this are not saved: who has not retried within a day hardly ever will.
+pub const SAVED_PENDING_AGE: Seconds = Seconds::DAY;
+
+/// Fingerprints that a batch can say are removed; for more the table is saved as a whole.
+pub const FORGOTTEN_MAX: usize = 64;
+
+/// Hours of which it is remembered what was decided: seven days.
+pub const HISTORY_HOURS: usize = 168;
+
 /// A pending entry evicted younger than this means that the table is too small.
 pub const EVICTED_YOUNG: Seconds = Seconds::HOUR;
+
+/// Longest line of a database dump that is read, in bytes. Postgrey's keys have up to 1,100 bytes, and `db_dump` writes one of
+/// them as up to three characters.
+pub const DUMP_LINE_BYTES_MAX: usize = 8_192;
+
+/// Entries that an import collects before it throws away what no table has room for.
+pub const IMPORTED_ENTRIES_MAX: usize = 2 * ENTRIES_MAX as usize;
 
 const _: () = {
     assert!(LINE_BYTES_MAX > VALUE_BYTES_MAX);
     assert!(REQUEST_BYTES_MAX > LINE_BYTES_MAX);
     assert!(WORD_BYTES_MAX > 45);
+    assert!(DUMP_LINE_BYTES_MAX > 3 * 1_100);
     assert!(7 + ACTION_BYTES_MAX + TEXT_BYTES_MAX < REPLY_BYTES_MAX);
     assert!(ENTRIES_MIN <= ENTRIES_DEFAULT && ENTRIES_DEFAULT <= ENTRIES_MAX);
     assert!(

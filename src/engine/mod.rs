@@ -5,6 +5,8 @@ mod carried_address;
 pub mod domain_name;
 pub mod facts;
 pub mod greylist;
+pub mod growth;
+pub mod history;
 pub mod identity;
 pub mod limits;
 pub mod log_line;
@@ -14,6 +16,7 @@ mod outgoing;
 pub mod reply;
 pub mod request;
 pub mod sender;
+pub mod snapshot;
 pub mod table;
 pub mod text;
 pub mod time;
@@ -23,17 +26,21 @@ pub mod verdict;
 
 use std::net::IpAddr;
 
+use heapless::VecView;
+
 use crate::engine::access::Access;
 use crate::engine::facts::{Conclusion, Counter, Explanation, Facts, Listed, Sources};
 use crate::engine::greylist::{Counted, Judgement, Rules};
+use crate::engine::history::History;
 use crate::engine::identity::{Lookup, parse_address};
-use crate::engine::null_sender::{AtRecipient, DataQuestions, NullSender, is_null_sender};
+use crate::engine::null_sender::{AtData, AtRecipient, DataQuestions, NullSender, is_null_sender};
 use crate::engine::outgoing::DailyQuotas;
 use crate::engine::request::Request;
-use crate::engine::table::Table;
+use crate::engine::snapshot::{Contents, Encoder, Found, Loader, Step};
+use crate::engine::table::{Entry, Table};
 use crate::engine::time::Timestamp;
 use crate::engine::transactions::Transactions;
-use crate::engine::triplet::{FingerprintKey, Parties};
+use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties};
 use crate::engine::verdict::{Action, Attribute, AutoWhitelisted, Reason, Verdict};
 
 /// What the administrator has chosen.
@@ -65,13 +72,17 @@ pub struct Engine<'a> {
     access: Access,
     key: FingerprintKey,
     table: Table<'a>,
+    history: History,
     transactions: Transactions,
     data_questions: DataQuestions,
     daily_quotas: DailyQuotas,
 }
 
 /// A request that is to be judged.
+#[derive(Clone, Copy)]
 struct Question<'r> {
+    /// The address and port of the smtpd that asks, as far as Postfix says.
+    server: [&'r [u8]; 2],
     /// The SMTP command.
     state: &'r [u8],
     /// As it was sent.
@@ -81,20 +92,28 @@ struct Question<'r> {
     client_name: &'r [u8],
     sender: &'r [u8],
     recipient: &'r [u8],
+    /// The login name; empty if there is none.
+    login: &'r [u8],
+    /// For several recipients, which have no name: the sum of their fingerprints, if it is known.
+    recipients: Option<u64>,
+    /// Whether no other recipient of the message has been accepted before; Postfix has a queue id from then on.
+    is_first_recipient: bool,
     /// Empty if there is none, as Postfix and Exim have it.
     instance: &'r [u8],
 }
 
 impl<'a> Engine<'a> {
     /// An engine with a table, and the key of this installation.
-    pub fn new(policy: Policy, key: FingerprintKey, table: Table<'a>) -> Engine<'a> {
+    pub fn new(policy: Policy, key: FingerprintKey, mut table: Table<'a>) -> Engine<'a> {
+        table.set_max_age(policy.rules.max_age);
         Engine {
             policy,
             access: Access::default(),
             key,
             table,
+            history: History::new(),
             transactions: Transactions::new(),
-            data_questions: DataQuestions::default(),
+            data_questions: DataQuestions::new(),
             daily_quotas: DailyQuotas::default(),
         }
     }
@@ -109,7 +128,49 @@ impl<'a> Engine<'a> {
         &self.table
     }
 
-    /// Decides on a request at the time `now`. This is the order of the checks:
+    /// What was decided in the last seven days.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Loads a snapshot whose first pass has found this, at the logical time `now`, which is not before [`Found::latest`].
+    pub fn loader(&mut self, found: &Found, now: Timestamp, is_same_boot: bool) -> Loader<'_, 'a> {
+        if let Some((server, at)) = found.moment.as_ref().and_then(|moment| moment.data_asked) {
+            self.data_questions.take_note(server, at);
+        }
+        let Engine { table, history, .. } = self;
+        Loader::new(found, now, is_same_boot, self.policy.rules, table, history)
+    }
+
+    /// The installation's key.
+    pub fn key(&self) -> &FingerprintKey {
+        &self.key
+    }
+
+    /// Takes over entries that another server had, each merged with the one that is there.
+    pub fn take_over(&mut self, entries: &[(Fingerprint, Entry)], now: Timestamp) {
+        for &(fingerprint, entry) in entries {
+            let rules = self.policy.rules;
+            rules.take_over(&mut self.table, fingerprint, entry, now);
+        }
+    }
+
+    /// Which smtpd asked about DATA last, and when, for the snapshot.
+    pub fn data_asked(&self) -> Option<(Fingerprint, Timestamp)> {
+        self.data_questions.last()
+    }
+
+    /// Goes on with a save.
+    pub fn save(&mut self, encoder: &mut Encoder, block: &mut VecView<u8>) -> Step {
+        let mut contents = Contents {
+            key: &self.key,
+            table: &mut self.table,
+            history: &mut self.history,
+        };
+        encoder.step(&mut contents, block)
+    }
+
+    /// Decides on a request at the time `now`, and counts the verdict. This is the order of the checks:
     ///
     /// 1. what is not a whole request of Postfix's, or not about a recipient, passes (but see [`null_sender`]),
     /// 2. so do clients that have logged in, mail that goes out, and this machine itself,
@@ -118,6 +179,12 @@ impl<'a> Engine<'a> {
     /// 5. a client without an address passes: there is nothing to know it by,
     /// 6. then it depends on what is known: see [`Conclusion`].
     pub fn decide<'r>(&mut self, request: &Request<'r>, now: Timestamp) -> Verdict<'r> {
+        let verdict = self.verdict(request, now);
+        self.history.count(&verdict, now);
+        verdict
+    }
+
+    fn verdict<'r>(&mut self, request: &Request<'r>, now: Timestamp) -> Verdict<'r> {
         match matter_of(request) {
             Matter::Nothing(reason) => Verdict::passed(reason),
             Matter::Outgoing(question, reason) => {
@@ -129,14 +196,11 @@ impl<'a> Engine<'a> {
             }
             Matter::Recipient(question) => self.judge_once(&question, now),
             Matter::Data(question) => {
-                let mode = self.policy.null_sender;
-                let is_judged = is_null_sender(question.sender)
-                    && self.data_questions.is_judged_at_data(mode, now);
-                self.data_questions.take_note(now);
-                if is_judged {
-                    self.judge_once(&question, now)
-                } else {
-                    Verdict::passed(Reason::NotRecipientState)
+                let course = self.course_at_data(&question, now);
+                self.data_questions.take_note(self.server(&question), now);
+                match course {
+                    Ok(question) => self.judge_once(&question, now),
+                    Err(reason) => Verdict::passed(reason),
                 }
             }
         }
@@ -147,15 +211,56 @@ impl<'a> Engine<'a> {
         question: &Question<'r>,
         now: Timestamp,
     ) -> Verdict<'r> {
-        let mode = self.policy.null_sender;
-        match self.data_questions.at_recipient(mode, now) {
-            AtRecipient::Judge => self.judge_once(question, now),
-            AtRecipient::LeaveToData => Verdict {
-                is_data_missing: self.data_questions.leave_to_data(now),
+        let (mode, server) = (self.policy.null_sender, self.server(question));
+        let instance = self.instance(question);
+        let listed = self.listed(question).reason();
+        let course = self.data_questions.at_recipient(mode, server, now);
+        if course == AtRecipient::LeaveToData && listed.is_none() {
+            let recipient = self.key.recipient(question.recipient);
+            let questions = &mut self.data_questions;
+            return Verdict {
+                is_data_missing: questions.leave_to_data(instance, recipient, server, now),
                 ..Verdict::passed(Reason::LeftToData)
-            },
-            AtRecipient::Pass => Verdict::passed(Reason::NullSender),
+            };
         }
+        if let (Some(instance), true) = (instance, question.is_first_recipient) {
+            self.data_questions.keep_from_data(instance);
+        }
+        match course {
+            AtRecipient::Pass => Verdict::passed(Reason::NullSender),
+            AtRecipient::Judge | AtRecipient::LeaveToData => self.judge_once(question, now),
+        }
+    }
+
+    /// The question that is judged at DATA, or why none is.
+    fn course_at_data<'r>(
+        &self,
+        question: &Question<'r>,
+        now: Timestamp,
+    ) -> Result<Question<'r>, Reason> {
+        if !is_null_sender(question.sender) {
+            return Err(Reason::NotRecipientState);
+        }
+        let (mode, server) = (self.policy.null_sender, self.server(question));
+        match self
+            .data_questions
+            .at_data(mode, self.instance(question), server, now)
+        {
+            AtData::Pass => Err(Reason::NotRecipientState),
+            AtData::Judge(recipients) => Ok(Question {
+                // Postfix names one recipient, and none if there are more.
+                recipients: recipients.filter(|_| question.recipient.is_empty()),
+                ..*question
+            }),
+        }
+    }
+
+    fn server(&self, question: &Question<'_>) -> Fingerprint {
+        self.key.server(question.server)
+    }
+
+    fn instance(&self, question: &Question<'_>) -> Option<Fingerprint> {
+        (!question.instance.is_empty()).then(|| self.key.instance(question.instance))
     }
 
     /// Judges a question, or gives the verdict that it has had in its message transaction before.
@@ -210,7 +315,16 @@ impl<'a> Engine<'a> {
             key: &self.key,
             table: &self.table,
         };
-        Some(sources.look_up(client, address, question.sender, question.recipient, now))
+        let mut several = [0; 9];
+        let recipient = match question.recipients {
+            None => question.recipient,
+            Some(sum) => {
+                // Behind a NUL, which no recipient has.
+                several[1..].copy_from_slice(&sum.to_le_bytes());
+                &several
+            }
+        };
+        Some(sources.look_up(client, address, question.sender, recipient, now))
     }
 
     /// Remembers what follows from a conclusion, and gives the verdict.
@@ -224,8 +338,11 @@ impl<'a> Engine<'a> {
         let rules = self.policy.rules;
         let mut verdict = facts.verdict(conclusion, &rules);
         match conclusion {
-            Conclusion::AutoWhitelisted(counter) => {
-                self.count(Some(counter), now);
+            Conclusion::AutoWhitelisted | Conclusion::SenderDomainAutoWhitelisted => {
+                // Both are in use, or one would be forgotten while the other speaks.
+                for counter in [Some(facts.address), facts.organisation] {
+                    self.count(counter.filter(Counter::is_auto_whitelisted), now);
+                }
             }
             Conclusion::MailServer => {}
             Conclusion::WrittenTo(fingerprint) => rules.refresh(&mut self.table, fingerprint, now),
@@ -270,6 +387,11 @@ impl<'a> Engine<'a> {
     fn note_outgoing(&mut self, question: &Question<'_>, now: Timestamp) {
         let Policy { lookup, rules, .. } = self.policy;
         let (user, correspondent) = (question.sender, question.recipient);
+        // A client chooses its senders, but not its login.
+        let writer = match question.login {
+            b"" => user,
+            login => login,
+        };
         if !lookup.is_by_name() || !is_correspondence(user, correspondent) {
             return;
         }
@@ -278,7 +400,7 @@ impl<'a> Engine<'a> {
         let fingerprint = self.key.written_to(&parties);
         if rules.live(&self.table, fingerprint, now).is_some() {
             rules.refresh(&mut self.table, fingerprint, now);
-        } else if self.daily_quotas.take(self.key.writer(user), now) {
+        } else if self.daily_quotas.take(self.key.writer(writer), now) {
             rules.remember_written_to(&mut self.table, fingerprint, now);
         }
     }
@@ -307,7 +429,9 @@ impl<'a> Engine<'a> {
             Matter::Nothing(reason) => return Explanation::of(Verdict::passed(reason)),
             Matter::Outgoing(question, reason) => (question, Some(reason)),
             Matter::Recipient(question) if is_null_sender(question.sender) => {
-                let passed = match self.data_questions.at_recipient(mode, now) {
+                let server = self.server(&question);
+                let passed = match self.data_questions.at_recipient(mode, server, now) {
+                    AtRecipient::LeaveToData if self.listed(&question).reason().is_some() => None,
                     AtRecipient::Judge => None,
                     AtRecipient::LeaveToData => Some(Reason::LeftToData),
                     AtRecipient::Pass => Some(Reason::NullSender),
@@ -315,11 +439,10 @@ impl<'a> Engine<'a> {
                 (question, passed)
             }
             Matter::Recipient(question) => (question, None),
-            Matter::Data(question) => {
-                let is_judged = is_null_sender(question.sender)
-                    && self.data_questions.is_judged_at_data(mode, now);
-                (question, (!is_judged).then_some(Reason::NotRecipientState))
-            }
+            Matter::Data(question) => match self.course_at_data(&question, now) {
+                Ok(question) => (question, None),
+                Err(reason) => (question, Some(reason)),
+            },
         };
         let listed = self.listed(&question);
         let pool = self.access.clients.find_pool(question.client_name);
@@ -411,15 +534,19 @@ fn try_matter_of<'r>(request: &Request<'r>) -> Result<Matter<'r>, Reason> {
     }
     let address = parse_address(client_address);
     let question = Question {
+        server: [request.server_address, request.server_port].map(Option::unwrap_or_default),
         state,
         client_address,
         address,
         client_name,
         sender,
         recipient,
+        login: request.sasl_username.unwrap_or_default(),
+        recipients: None,
+        is_first_recipient: request.queue_id.unwrap_or_default().is_empty(),
         instance: request.instance.unwrap_or_default(),
     };
-    let is_authenticated = request.sasl_username.is_some_and(|name| !name.is_empty());
+    let is_authenticated = !question.login.is_empty();
     let is_outgoing = is_authenticated || request.policy_context == Some(b"outgoing");
     match (is_data, is_outgoing) {
         (true, true) => Err(Reason::NotRecipientState),

@@ -13,7 +13,7 @@
 use std::net::IpAddr;
 
 use crate::engine::carried_address::carries;
-use crate::engine::domain_name::DomainName;
+use crate::engine::domain_name::{DomainName, domain_of};
 use crate::engine::limits::DOMAIN_NAME_BYTES_MAX;
 
 /// Whose machine a client is, and why.
@@ -75,11 +75,9 @@ pub fn of<'a>(
     belongs_to(domain, evidence)
 }
 
-/// The organisational domain of an envelope sender. Its domain is what follows the last `@`, as RFC 5321 has it: a quoted local part
-/// may have others in it. (Postgrey, and so the triplet, splits at the first.)
+/// The organisational domain of an envelope sender.
 pub fn of_sender(sender: &[u8]) -> Option<DomainName<'_>> {
-    let at = sender.iter().rposition(|&byte| byte == b'@')?;
-    Some(DomainName::parse(&sender[at + 1..])?.organisational())
+    Some(domain_of(sender)?.organisational())
 }
 
 /// Whether the name is a mail server's even if its address is in it too.

@@ -35,6 +35,10 @@ pub struct Request<'a> {
     pub etrn_domain: Option<&'a [u8]>,
     /// The login name of an authenticated client.
     pub sasl_username: Option<&'a [u8]>,
+    /// The address that the client has connected to; since Postfix 3.2.
+    pub server_address: Option<&'a [u8]>,
+    /// The port that the client has connected to; since Postfix 3.2.
+    pub server_port: Option<&'a [u8]>,
     /// What the administrator calls the service that asks, `outgoing` for submission.
     pub policy_context: Option<&'a [u8]>,
     /// Seconds since 1970 that a test wants to be taken as now.
@@ -95,6 +99,8 @@ enum Kept {
     QueueId,
     EtrnDomain,
     SaslUsername,
+    ServerAddress,
+    ServerPort,
     PolicyContext,
     PolicyTestTime,
 }
@@ -102,7 +108,7 @@ enum Kept {
 const KEPT: usize = Kept::PolicyTestTime as usize + 1;
 
 /// Room for the longest values of all.
-const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 7 * WORD_BYTES_MAX;
+const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 9 * WORD_BYTES_MAX;
 
 impl Kept {
     fn of_name(name: &[u8]) -> Option<Kept> {
@@ -117,6 +123,8 @@ impl Kept {
             b"queue_id" => Kept::QueueId,
             b"etrn_domain" => Kept::EtrnDomain,
             b"sasl_username" => Kept::SaslUsername,
+            b"server_address" => Kept::ServerAddress,
+            b"server_port" => Kept::ServerPort,
             b"policy_context" => Kept::PolicyContext,
             b"policy_test_time" => Kept::PolicyTestTime,
             _ => return None,
@@ -134,6 +142,8 @@ impl Kept {
             | Kept::ClientAddress
             | Kept::QueueId
             | Kept::SaslUsername
+            | Kept::ServerAddress
+            | Kept::ServerPort
             | Kept::PolicyContext
             | Kept::PolicyTestTime => WORD_BYTES_MAX,
         }
@@ -298,6 +308,8 @@ impl RequestParser {
             queue_id: get(Kept::QueueId),
             etrn_domain: get(Kept::EtrnDomain),
             sasl_username: get(Kept::SaslUsername),
+            server_address: get(Kept::ServerAddress),
+            server_port: get(Kept::ServerPort),
             policy_context: get(Kept::PolicyContext),
             policy_test_time: get(Kept::PolicyTestTime),
         }

@@ -7,16 +7,18 @@
 //! [`FingerprintKey`](crate::engine::triplet::FingerprintKey) is there so that nobody can.
 //!
 //! A slot has 32 bytes and a bucket 4. The memory comes from outside, and a slot is not touched before it is needed.
+//!
+//! Whatever changes an entry also settles whether it is worth a write to flash, and how many are is always known: see [`Table::changes`].
 
 use std::num::NonZeroU32;
 
 use heapless::VecView;
 
-use crate::engine::limits::{ENTRIES_MAX, ENTRIES_MIN};
-use crate::engine::time::Timestamp;
+use crate::engine::limits::{ENTRIES_MAX, ENTRIES_MIN, LAST_SEEN_SAVES};
+use crate::engine::time::{Seconds, Timestamp};
 use crate::engine::triplet::Fingerprint;
 
-/// How much an entry is worth; the worst is evicted first.
+/// How much an entry is worth; the worst is evicted first. The number goes into snapshots, so it must never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Class {
@@ -99,11 +101,15 @@ impl Bucket {
     pub const EMPTY: Bucket = Bucket(None);
 }
 
-/// Room for one entry and its links.
+/// Room for one entry and its links. The entry stands here field by field, so that the mark has the byte that an [`Entry`] fills up with.
 #[derive(Debug)]
 pub struct Slot {
     fingerprint: Fingerprint,
-    entry: Entry,
+    since: Timestamp,
+    last_seen: Timestamp,
+    count: u16,
+    class: Class,
+    mark: Mark,
     /// The next slot of the same bucket, or of the free ones.
     next: Link,
     older: Link,
@@ -111,6 +117,69 @@ pub struct Slot {
 }
 
 const _: () = assert!(size_of::<Slot>() == 32 && size_of::<Bucket>() == 4);
+
+impl Slot {
+    fn entry(&self) -> Entry {
+        Entry {
+            since: self.since,
+            last_seen: self.last_seen,
+            count: self.count,
+            class: self.class,
+        }
+    }
+
+    /// Takes in what has become of the entry, and notes if that must not be lost.
+    fn write(&mut self, entry: Entry, refresh_days: u8) {
+        // A count that has reached its number does not matter any more.
+        let is_counting = entry.count != self.count && entry.class != Class::Proven;
+        let days = day(entry.last_seen).saturating_sub(day(self.last_seen));
+        let is_long_after = days >= refresh_days.into();
+        if entry.class != self.class || entry.since != self.since || is_counting || is_long_after {
+            self.mark = Mark::DUE;
+        }
+        (self.since, self.last_seen) = (entry.since, entry.last_seen);
+        (self.count, self.class) = (entry.count, entry.class);
+    }
+
+    /// Whether the entry is worth a write.
+    fn is_due(&self, refresh_days: u8) -> bool {
+        match self.mark {
+            Mark::FREE => false,
+            _ if self.class.is_pending() => false,
+            Mark::DUE => true,
+            saved => saved.days_until(self.last_seen) >= refresh_days,
+        }
+    }
+}
+
+/// What saves need to know of a slot: that it is free, that its entry must be written, or which day, modulo 254, the last
+/// use was that has been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark(u8);
+
+impl Mark {
+    const DUE: Mark = Mark(0);
+    const FREE: Mark = Mark(u8::MAX);
+    const DAYS: u8 = u8::MAX - 1;
+
+    fn saved(last_seen: Timestamp) -> Mark {
+        Mark(1 + (day(last_seen) % u32::from(Mark::DAYS)) as u8)
+    }
+
+    /// Days, modulo 254, from the saved last use to another one.
+    fn days_until(self, last_seen: Timestamp) -> u8 {
+        let (from, to) = (self.0, Mark::saved(last_seen).0);
+        if to >= from {
+            to - from
+        } else {
+            Mark::DAYS - (from - to)
+        }
+    }
+}
+
+fn day(time: Timestamp) -> u32 {
+    time.unix() / Seconds::DAY.get()
+}
 
 /// Where an entry is, until the next insert or removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +207,10 @@ pub struct Table<'a> {
     free: Link,
     rings: [Ring; 5],
     capacity: u32,
+    max_age: Seconds,
+    /// Days after which a last use is worth a write; less than half of those that a mark tells apart.
+    refresh_days: u8,
+    changes: u32,
 }
 
 impl<'a> Table<'a> {
@@ -163,7 +236,24 @@ impl<'a> Table<'a> {
             free: None,
             rings: [Ring::default(); 5],
             capacity,
+            max_age: Seconds::FOREVER,
+            refresh_days: 1,
+            changes: 0,
         }
+    }
+
+    /// Tells the table how long an entry lives after its last use, for [`Table::changes`].
+    pub fn set_max_age(&mut self, max_age: Seconds) {
+        let days = max_age.get() / Seconds::DAY.get() / LAST_SEEN_SAVES;
+        self.max_age = max_age;
+        self.refresh_days = days.clamp(1, u32::from(Mark::DAYS / 2)) as u8;
+        let is_due = |slot: &&Slot| slot.is_due(self.refresh_days);
+        self.changes = self.slots.iter().filter(is_due).count() as u32;
+    }
+
+    /// How long an entry lives after its last use.
+    pub(super) fn max_age(&self) -> Seconds {
+        self.max_age
     }
 
     /// Most entries it can hold.
@@ -186,6 +276,12 @@ impl<'a> Table<'a> {
         self.rings[class as usize].entries
     }
 
+    /// Entries that are worth a write to flash: they have passed since they were saved last, or for the first time, or counted a pass that matters, or
+    /// have been used an eighth of their life after the last use that was saved. Neither a pending entry nor a fresh use is.
+    pub fn changes(&self) -> u32 {
+        self.changes
+    }
+
     /// Where the entry with this fingerprint is.
     pub fn find(&self, fingerprint: Fingerprint) -> Option<Place> {
         let mut link = self.buckets[self.bucket_of(fingerprint)].0;
@@ -200,14 +296,15 @@ impl<'a> Table<'a> {
     }
 
     /// The entry at a place.
-    pub fn entry(&self, place: Place) -> &Entry {
-        &self.slots[place.index()].entry
+    pub fn entry(&self, place: Place) -> Entry {
+        self.slots[place.index()].entry()
     }
 
     /// Writes an entry back, and makes it the most recently used one of its class.
     pub fn update(&mut self, place: Place, entry: Entry) {
         self.leave_ring(place);
-        self.slots[place.index()].entry = entry;
+        let days = self.refresh_days;
+        self.change(place, |slot| slot.write(entry, days));
         self.join_ring(place);
     }
 
@@ -220,38 +317,99 @@ impl<'a> Table<'a> {
         entry: Entry,
         is_expired: impl Fn(&Entry) -> bool,
     ) -> Option<Entry> {
-        debug_assert!(self.find(fingerprint).is_none());
-        let victim = if entry.class == Class::WroteTo && self.is_at_floor(Class::WroteTo) {
-            self.oldest(Class::WroteTo)
-        } else if self.len() >= self.capacity {
-            self.victim(entry.class, is_expired)
-        } else {
-            None
-        };
+        let victim = self.victim(entry.class, is_expired);
         let evicted = victim.map(|victim| self.remove(victim));
+        self.add(fingerprint, entry);
+        evicted
+    }
+
+    /// Takes in a new entry, for which there must be room.
+    pub(super) fn add(&mut self, fingerprint: Fingerprint, entry: Entry) -> Place {
+        debug_assert!(self.find(fingerprint).is_none());
         let place = self.take_slot(fingerprint, entry);
         let bucket = self.bucket_of(fingerprint);
         self.slots[place.index()].next = self.buckets[bucket].0.replace(place.0);
         self.join_ring(place);
-        evicted
+        place
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, place: Place) -> Entry {
         self.leave_ring(place);
         self.leave_chain(place);
+        self.change(place, |slot| slot.mark = Mark::FREE);
         let slot = &mut self.slots[place.index()];
         slot.next = self.free.replace(place.0);
-        slot.entry
+        slot.entry()
+    }
+
+    /// Slots that have ever been used: the places for [`Table::at`].
+    pub(super) fn slots_used(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The entry in a slot of the slab, if it is not free.
+    pub(super) fn at(&self, index: usize) -> Option<(Place, Fingerprint)> {
+        let slot = self.slots.get(index)?;
+        let place = Place(NonZeroU32::new(index as u32 + 1)?);
+        (slot.mark != Mark::FREE).then_some((place, slot.fingerprint))
+    }
+
+    /// Whether the entry at a place is one of [`Table::changes`].
+    pub(super) fn is_due(&self, place: Place) -> bool {
+        self.slots[place.index()].is_due(self.refresh_days)
+    }
+
+    /// Notes that an entry is saved as it is now.
+    pub(super) fn mark_saved(&mut self, place: Place) {
+        self.change(place, |slot| slot.mark = Mark::saved(slot.last_seen));
+    }
+
+    /// Puts each class in the order of the last use, after entries have come in any order: a radix sort of
+    /// its ring, which needs no memory of its own.
+    pub(super) fn sort_rings(&mut self) {
+        for class in Class::ALL {
+            for byte in 0..4 {
+                self.sort_ring(class, byte);
+            }
+        }
+    }
+
+    /// Sorts a ring by one byte of the last use, 0 for the lowest; what is equal stays in its order.
+    fn sort_ring(&mut self, class: Class, byte: usize) {
+        let mut piles = [Ring::default(); 256];
+        let mut link = self.rings[class as usize].oldest;
+        while let Some(place) = link.map(Place) {
+            let slot = &self.slots[place.index()];
+            link = slot.newer;
+            let pile = slot.last_seen.unix().to_le_bytes()[byte];
+            self.join(&mut piles[usize::from(pile)], place);
+        }
+        let mut sorted = Ring {
+            entries: self.len_of(class),
+            ..Ring::default()
+        };
+        for pile in piles {
+            let Some(oldest) = pile.oldest.map(Place) else {
+                continue;
+            };
+            self.slots[oldest.index()].older = sorted.newest;
+            match sorted.newest.map(Place) {
+                Some(newest) => self.slots[newest.index()].newer = pile.oldest,
+                None => sorted.oldest = pile.oldest,
+            }
+            sorted.newest = pile.newest;
+        }
+        self.rings[class as usize] = sorted;
     }
 
     /// The entries of a class, the most recently used first.
-    pub fn iter(&self, class: Class) -> impl Iterator<Item = (Fingerprint, &Entry)> {
+    pub fn iter(&self, class: Class) -> impl Iterator<Item = (Fingerprint, Entry)> {
         let mut link = self.rings[class as usize].newest;
         std::iter::from_fn(move || {
             let slot = &self.slots[Place(link?).index()];
             link = slot.older;
-            Some((slot.fingerprint, &slot.entry))
+            Some((slot.fingerprint, slot.entry()))
         })
     }
 
@@ -269,8 +427,20 @@ impl<'a> Table<'a> {
         ((upper * self.buckets.len() as u64) >> 32) as usize
     }
 
-    fn victim(&self, newcomer: Class, is_expired: impl Fn(&Entry) -> bool) -> Option<Place> {
-        let expired = |place: &Place| is_expired(self.entry(*place));
+    /// The entry that gives way to one of this class: none while there is room; one that `is_expired` says
+    /// is of no use, if an oldest one is; otherwise the oldest of the first class above its floor.
+    pub(super) fn victim(
+        &self,
+        newcomer: Class,
+        is_expired: impl Fn(&Entry) -> bool,
+    ) -> Option<Place> {
+        if newcomer == Class::WroteTo && self.is_at_floor(Class::WroteTo) {
+            return self.oldest(Class::WroteTo);
+        }
+        if self.len() < self.capacity {
+            return None;
+        }
+        let expired = |place: &Place| is_expired(&self.entry(*place));
         let mut oldest = Class::ALL
             .into_iter()
             .filter_map(|class| self.oldest(class));
@@ -298,11 +468,16 @@ impl<'a> Table<'a> {
     fn take_slot(&mut self, fingerprint: Fingerprint, entry: Entry) -> Place {
         let slot = Slot {
             fingerprint,
-            entry,
+            since: entry.since,
+            last_seen: entry.last_seen,
+            count: entry.count,
+            class: entry.class,
+            mark: Mark::DUE,
             next: None,
             older: None,
             newer: None,
         };
+        self.changes += u32::from(slot.is_due(self.refresh_days));
         if let Some(place) = self.free.map(Place) {
             self.free = self.slots[place.index()].next;
             self.slots[place.index()] = slot;
@@ -332,21 +507,37 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Changes what a slot says of its entry, and keeps count of those that are worth a write.
+    fn change(&mut self, place: Place, change: impl FnOnce(&mut Slot)) {
+        let days = self.refresh_days;
+        let slot = &mut self.slots[place.index()];
+        self.changes -= u32::from(slot.is_due(days));
+        change(slot);
+        self.changes += u32::from(slot.is_due(days));
+    }
+
     fn join_ring(&mut self, place: Place) {
-        let class = self.entry(place).class;
-        let newest = self.rings[class as usize].newest.replace(place.0);
-        self.rings[class as usize].entries += 1;
+        let class = self.slots[place.index()].class as usize;
+        let mut ring = self.rings[class];
+        self.join(&mut ring, place);
+        self.rings[class] = ring;
+    }
+
+    /// Makes a slot the newest of a ring.
+    fn join(&mut self, ring: &mut Ring, place: Place) {
+        let newest = ring.newest.replace(place.0);
+        ring.entries += 1;
         let slot = &mut self.slots[place.index()];
         (slot.older, slot.newer) = (newest, None);
         match newest.map(Place) {
             Some(newest) => self.slots[newest.index()].newer = Some(place.0),
-            None => self.rings[class as usize].oldest = Some(place.0),
+            None => ring.oldest = Some(place.0),
         }
     }
 
     fn leave_ring(&mut self, place: Place) {
         let slot = &self.slots[place.index()];
-        let (class, older, newer) = (slot.entry.class, slot.older, slot.newer);
+        let (class, older, newer) = (slot.class, slot.older, slot.newer);
         match newer.map(Place) {
             Some(newer) => self.slots[newer.index()].older = older,
             None => self.rings[class as usize].newest = older,

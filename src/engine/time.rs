@@ -30,11 +30,18 @@ impl Timestamp {
     pub const fn after(self, span: Seconds) -> Timestamp {
         Timestamp(self.0.saturating_add(span.0))
     }
+
+    /// This time, `span` earlier, but not before 1970.
+    pub const fn before(self, span: Seconds) -> Timestamp {
+        Timestamp(self.0.saturating_sub(span.0))
+    }
 }
 
 impl Seconds {
     /// 60 minutes.
     pub const HOUR: Seconds = Seconds(3_600);
+    /// Longer than anything lasts here.
+    pub const FOREVER: Seconds = Seconds(u32::MAX);
     /// 24 hours.
     pub const DAY: Seconds = Seconds(86_400);
 
@@ -57,6 +64,22 @@ impl Seconds {
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// A span for people, in the largest unit that it has two of: `119 seconds`, `2 minutes`, `3 days`.
+#[derive(Clone, Copy, Debug)]
+pub struct Age(pub Seconds);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.get();
+        for (unit, name) in [(86_400, "days"), (3_600, "hours"), (60, "minutes")] {
+            if seconds >= 2 * unit {
+                return write!(f, "{} {name}", seconds / unit);
+            }
+        }
+        write!(f, "{seconds} seconds")
     }
 }
 
@@ -203,6 +226,7 @@ mod tests {
         assert_eq!(early.since(late), Seconds::new(0));
         assert_eq!(late.since(early), Seconds::new(u32::MAX - 5));
         assert_eq!(late.after(Seconds::DAY), late);
+        assert_eq!(early.before(Seconds::HOUR), Timestamp::from_unix(0));
         assert_eq!(Seconds::HOUR.less(Seconds::DAY), Seconds::new(0));
     }
 }

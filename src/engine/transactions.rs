@@ -11,26 +11,39 @@ use crate::engine::triplet::Fingerprint;
 use crate::engine::verdict::Verdict;
 
 /// The last values of something, in memory that never grows; the oldest makes room.
-struct Latest<T, const N: usize> {
+pub(super) struct Latest<T, const N: usize> {
     values: [Option<T>; N],
     next: usize,
 }
 
 impl<T: Copy, const N: usize> Latest<T, N> {
-    const fn new() -> Latest<T, N> {
+    pub(super) const fn new() -> Latest<T, N> {
         Latest {
             values: [None; N],
             next: 0,
         }
     }
 
-    fn push(&mut self, value: T) {
+    pub(super) fn push(&mut self, value: T) {
         self.values[self.next] = Some(value);
         self.next = (self.next + 1) % N;
     }
 
-    fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter().flatten()
+    }
+
+    /// Puts a value in the place of the one that is the same, or, if there is none, of the oldest.
+    pub(super) fn put(&mut self, value: T, is_same: impl Fn(&T) -> bool) {
+        let same = self
+            .values
+            .iter_mut()
+            .flatten()
+            .find(|other| is_same(other));
+        match same {
+            Some(other) => *other = value,
+            None => self.push(value),
+        }
     }
 }
 

@@ -62,11 +62,7 @@ pub struct Parties {
 impl Parties {
     /// Normalises both: the sender into the given form, the recipient, as Postgrey, into lower case.
     pub fn new(form: SenderForm, sender: &[u8], recipient: &[u8]) -> Parties {
-        let mut parties = Parties {
-            sender: Address::new(),
-            recipient: Address::new(),
-            is_sender_folded: false,
-        };
+        let mut parties = Parties::empty();
         match form {
             SenderForm::Postgrey => normalise_sender(sender, &mut parties.sender),
             SenderForm::Folded => {
@@ -75,6 +71,30 @@ impl Parties {
         }
         append_lower_case(&mut parties.recipient, recipient);
         parties
+    }
+
+    /// Those of a key in Postgrey's database, where both are normalised already. To do that again would not do: what was `PRVS=`
+    /// has become `prvs=` there, which Postgrey would now take off.
+    pub fn from_postgrey(form: SenderForm, sender: &[u8], recipient: &[u8]) -> Parties {
+        let mut parties = Parties::empty();
+        match form {
+            SenderForm::Postgrey => append_lower_case(&mut parties.sender, sender),
+            SenderForm::Folded => {
+                // Folding normalises first, but makes the same of what is normalised already.
+                fold_sender(sender, recipient, &mut parties.sender);
+                parties.is_sender_folded = parties.sender != sender;
+            }
+        }
+        append_lower_case(&mut parties.recipient, recipient);
+        parties
+    }
+
+    fn empty() -> Parties {
+        Parties {
+            sender: Address::new(),
+            recipient: Address::new(),
+            is_sender_folded: false,
+        }
     }
 
     /// Whether parts of the sender that change with each mail do not count.
@@ -109,12 +129,19 @@ enum Domain {
     AutoWhitelistOrganisation = 6,
     WrittenTo = 7,
     Writer = 8,
+    Recipient = 9,
+    Instance = 10,
+    Server = 11,
 }
 
 impl FingerprintKey {
     /// A key from 16 random bytes.
     pub const fn new(bytes: [u8; 16]) -> FingerprintKey {
         FingerprintKey(bytes)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 
     /// The fingerprints of a mail from a client to a recipient.
@@ -163,6 +190,29 @@ impl FingerprintKey {
     /// The fingerprint under which the passes of one client address are counted.
     pub fn auto_whitelist(&self, address: IpAddr) -> Fingerprint {
         Fingerprint(self.hash_address(Domain::AutoWhitelist, address).finish())
+    }
+
+    /// The fingerprint of one of several recipients.
+    pub fn recipient(&self, recipient: &[u8]) -> Fingerprint {
+        let mut hash = self.hash(Domain::Recipient);
+        hash_lower_case(&mut hash, recipient);
+        Fingerprint(hash.finish())
+    }
+
+    /// The fingerprint of a message transaction.
+    pub fn instance(&self, instance: &[u8]) -> Fingerprint {
+        let mut hash = self.hash(Domain::Instance);
+        hash_field(&mut hash, instance);
+        Fingerprint(hash.finish())
+    }
+
+    /// The fingerprint of an smtpd, by its address and port.
+    pub fn server(&self, server: [&[u8]; 2]) -> Fingerprint {
+        let mut hash = self.hash(Domain::Server);
+        for field in server {
+            hash_field(&mut hash, field);
+        }
+        Fingerprint(hash.finish())
     }
 
     /// The fingerprint of a question as it was asked, by which a repetition is known.

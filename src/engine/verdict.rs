@@ -18,6 +18,8 @@ pub struct Verdict<'r> {
     pub identity: Option<DomainName<'r>>,
     /// Parts of the sender that change with each mail did not count.
     pub is_sender_folded: bool,
+    /// A triplet passes for the first time, with or without a header.
+    pub is_first_pass: bool,
     /// Whom this pass has auto-whitelisted.
     pub auto_whitelisted: AutoWhitelisted,
     /// A pending entry had to make room so early that its sender may not have retried yet: the table is too small.
@@ -34,6 +36,7 @@ impl Verdict<'_> {
             repeated: false,
             identity: None,
             is_sender_folded: false,
+            is_first_pass: false,
             auto_whitelisted: AutoWhitelisted::default(),
             evicted_young: false,
             is_data_missing: false,
@@ -127,8 +130,10 @@ pub enum Reason {
     ClientListed,
     /// A list has the recipient.
     RecipientListed,
-    /// The client's address, or its organisation's mail for the sender's domain, has had enough first passes.
+    /// The client's address has had enough first passes.
     ClientAutoWhitelisted,
+    /// The organisation's mail for the sender's domain has had enough first passes.
+    SenderDomainAutoWhitelisted,
     /// The client's name is a mail server's.
     MailServer,
     /// The recipient wrote to the sender.
@@ -159,6 +164,7 @@ impl fmt::Display for Reason {
             Reason::ClientListed => f.write_str("client whitelist"),
             Reason::RecipientListed => f.write_str("recipient whitelist"),
             Reason::ClientAutoWhitelisted => f.write_str("client AWL"),
+            Reason::SenderDomainAutoWhitelisted => f.write_str("sender domain AWL"),
             Reason::New => f.write_str("new"),
             Reason::EarlyRetry => f.write_str("early-retry"),
             Reason::TripletFound => f.write_str("triplet found"),

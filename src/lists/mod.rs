@@ -1,10 +1,13 @@
 //! The files that lists are read from, and what is used where there are none.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use crate::engine::access::{self, Clients, Finding, Findings, Origin, Recipients};
 use crate::engine::limits::LIST_LINE_SHOWN_BYTES_MAX;
@@ -254,14 +257,17 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
-    // Of a pipe or a device the opening alone could wait for ever.
-    if !path.metadata()?.is_file() {
+    // Opening a pipe could wait for ever, and so could reading some of what the kernel calls a file.
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::other("it is larger than 4 MiB"));
     }

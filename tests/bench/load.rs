@@ -1,13 +1,14 @@
 //! greylet under load, beside the fastest server that could be in its place and, if wanted, Postgrey.
 //!
 //! `cargo bench --bench load` compares requests/s, latency and CPU per request; `cargo bench --bench load -- memory` shows what a
-//! flood does to greylet's memory, `-- lists` what long lists cost, `-- providers` what knowing clients by name gains; `-- --help` lists the options. All print
+//! flood does to greylet's memory, `-- lists` what long lists cost, `-- providers` what knowing clients by name gains, `-- flash` what is written to
+//! flash and when; `-- --help` lists the options. All print
 //! Markdown, need nothing but loopback and clean up behind themselves. `cargo test --all-targets` only tries whether comparison and simulation still run.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`comparison`], [`memory`], [`lists`], [`providers`] | the modes: what is measured, and the table of it |
+//! | [`comparison`], [`memory`], [`lists`], [`providers`], [`flash`] | the modes: what is measured, and the table of it |
 //! | [`server`], [`address`] | a server as a child process, and where it listens |
 //! | [`limit`] | the fastest server there could be |
 //! | [`client`], [`flood`] | who asks: like Postfix, or as fast as possible |
@@ -21,6 +22,7 @@ mod address;
 mod client;
 mod comparison;
 mod cores;
+mod flash;
 mod flood;
 mod limit;
 mod lists;
@@ -82,6 +84,7 @@ fn run(words: &[String]) -> Result<(), String> {
         Topic::Memory => memory::measure(&options, cores, options.memory_requests)?,
         Topic::Lists => lists::measure(&options, cores)?,
         Topic::Providers => providers::measure(providers::GATEWAYS),
+        Topic::Flash => flash::measure(&options)?,
     };
     print(&format!("{head}\n{table}"))
 }

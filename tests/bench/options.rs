@@ -8,6 +8,7 @@ cargo bench --bench load -- [OPTIONS]         requests/s, latency and CPU beside
 cargo bench --bench load -- memory [OPTIONS]  resident memory idle, with a full table and after a flood
 cargo bench --bench load -- lists             what long lists of clients cost
 cargo bench --bench load -- providers         what knowing clients by name gains, simulated
+cargo bench --bench load -- flash             what is written to flash, and how long restarts take; needs strace
 
   --rounds N       rounds of which the medians are shown (default 7, about two minutes)
   --postgrey       measure an installed Postgrey too
@@ -38,6 +39,8 @@ pub(crate) enum Topic {
     Lists,
     /// Knowing clients by name.
     Providers,
+    /// What is written to flash.
+    Flash,
 }
 
 /// What to measure, and how.
@@ -100,6 +103,7 @@ impl Options {
                 "memory" => options.topic = Topic::Memory,
                 "lists" => options.topic = Topic::Lists,
                 "providers" => options.topic = Topic::Providers,
+                "flash" => options.topic = Topic::Flash,
                 "--postgrey" => options.postgrey = true,
                 "--rounds" => options.rounds = number(name, &value()?)?,
                 "--requests" => requests = Some(number(name, &value()?)?),
@@ -115,7 +119,7 @@ impl Options {
             return Err("--requests is for memory".to_owned());
         }
         if options.topic != Topic::Comparison && options.postgrey {
-            return Err("memory, lists and providers measure greylet only".to_owned());
+            return Err("only the comparison is of Postgrey, too".to_owned());
         }
         options.memory_requests = requests.unwrap_or(options.memory_requests);
         Ok(Mode::Measure(options))

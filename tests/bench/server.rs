@@ -62,7 +62,10 @@ impl Kind {
             }
             Kind::Greylet { binary, options } => {
                 command = cores.server_command(binary);
-                command.arg("serve").arg(listen).args(options);
+                command
+                    .args(["serve", "--dbdir="])
+                    .arg(listen)
+                    .args(options);
                 command.stdin(Stdio::null());
             }
             Kind::Postgrey => {

@@ -38,19 +38,20 @@ pub(crate) fn an_answer_to_who_has_logged_in_passes_at_once(scene: &Scene<'_>) {
     assert_begins(&decisions[2], "action=pass, reason=wrote to, identity=");
 }
 
-/// Or anybody could tell greylet to whom our users write.
+/// Or anybody could tell greylet to whom our users write, and try it out behind the restrictions of port 25.
 pub(crate) fn who_has_not_logged_in_hands_in_nothing(scene: &Scene<'_>) {
     let scene = scene.through(Wiring::Readme);
     let mail = scene.mail();
+    let replies = scene.send(Wiring::Submission, &mail).replies;
+    let client_address = mail.client.client_address();
     assert_eq!(
-        scene.send(Wiring::Submission, &mail).replies,
-        ["554 5.7.1 <b@rig.test>: Recipient address rejected: Access denied"]
+        replies,
+        [format!(
+            "554 5.7.1 <unknown[{client_address}]>: Client host rejected: Access denied"
+        )]
     );
     let decisions = scene.decisions_about(&mail.client);
-    let [decision] = &decisions[..] else {
-        panic!("not one decision: {decisions:#?}");
-    };
-    assert_begins(decision, "action=greylist, reason=new, ");
+    assert!(decisions.is_empty(), "{decisions:#?}");
 }
 
 pub(crate) fn an_answer_to_a_machine_of_ours_passes_at_once(scene: &Scene<'_>) {

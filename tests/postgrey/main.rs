@@ -2,9 +2,13 @@
 //!
 //! Needs Debian's package of Postgrey, which need not be set up. Without it nothing is tested, unless `CI` or
 //! `GREYLET_REQUIRE_POSTGREY` is set: then this fails. `GREYLET_POSTGREY_SEQUENCES` is the number of random sequences,
-//! `GREYLET_POSTGREY_SEED` the only one to be asked; `GREYLET_POSTGREY_LISTS` is the number of random list files.
+//! `GREYLET_POSTGREY_SEED` the only one to be asked; `GREYLET_POSTGREY_LISTS` is the number of random list files. Databases need Debian's
+//! db5.3-util too (or `GREYLET_REQUIRE_DB_DUMP`); with `GREYLET_RECORD_DATABASES` the dumps in tests/cases are made anew.
 
 mod comparison;
+mod databases;
+#[path = "../support/known_mails.rs"]
+mod known_mails;
 mod lists;
 mod mail;
 mod options;

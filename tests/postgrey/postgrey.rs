@@ -1,6 +1,7 @@
 //! The real Postgrey: Debian's package, as a child process on a Unix socket, with a database of its own that ends with it.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -13,9 +14,9 @@ use crate::support::{PATIENCE, Scratch, say};
 
 const PROGRAM: &str = "/usr/sbin/postgrey";
 
-/// Runs a command until its own standard input ends, and removes the folder. Postgrey would stay if a signal ended the
-/// tests, which drops nothing.
-const KEEPER: &str = r#""$@" & cat; kill -9 $!; wait; rm -rf "$0""#;
+/// Runs a command until its own standard input ends or names a signal, and removes the folder. Postgrey would stay if a signal
+/// ended the tests, which drops nothing.
+const KEEPER: &str = r#""$@" & read signal; kill -${signal:-KILL} $!; wait; rm -rf "$0""#;
 
 /// See the [module](self).
 pub(crate) struct Postgrey {
@@ -92,6 +93,20 @@ impl Postgrey {
     pub(crate) fn log(&self) -> String {
         let bytes = fs::read(self.scratch.path("log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Ends it as it should be, so that its database is whole.
+    #[allow(dead_code, reason = "tests/postfix has no use for its database")]
+    pub(crate) fn stop(mut self) {
+        let mut stdin = self.keeper.stdin.take().expect("a pipe");
+        stdin.write_all(b"TERM\n").expect("the keeper is there");
+        let deadline = Instant::now() + PATIENCE;
+        while self.keeper.try_wait().expect("a child").is_none() {
+            assert!(Instant::now() < deadline, "postgrey stays");
+            // A signal that comes just before it waits for requests is noticed at the next one.
+            let _ = UnixStream::connect(self.scratch.path("socket"));
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn wait_until_it_accepts(&self) {

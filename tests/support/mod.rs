@@ -25,6 +25,20 @@ pub fn greylet() -> Command {
     command
 }
 
+/// Makes a command that runs greylet one that keeps its snapshot in a folder, but saves only when told, and believes in test times.
+pub fn remembering(mut command: Command, folder: &str, options: &[&str]) -> Command {
+    command
+        .args([
+            "serve",
+            "--inet=127.0.0.1:0",
+            "--trust-test-time",
+            "--save-interval=0",
+        ])
+        .arg(format!("--dbdir={folder}"))
+        .args(options);
+    command
+}
+
 /// Runs a command that ends by itself, with something on standard input.
 pub fn run(words: &[&str], input: &[u8]) -> Output {
     let mut child = greylet()
@@ -91,10 +105,18 @@ impl Server {
         Server::start_on(&["--inet=127.0.0.1:0"], options)
     }
 
-    /// Starts one on the endpoints given.
+    /// Starts one that keeps its snapshot in a folder, but saves only when told, and believes in test times.
+    pub fn start_in(folder: &str, options: &[&str]) -> Server {
+        Server::start_command(remembering(greylet(), folder, options), 1)
+    }
+
+    /// Starts one on the endpoints given. It keeps nothing, unless the options name a folder.
     pub fn start_on(endpoints: &[&str], options: &[&str]) -> Server {
         let mut command = greylet();
-        command.arg("serve").args(endpoints).args(options);
+        command
+            .args(["serve", "--dbdir="])
+            .args(endpoints)
+            .args(options);
         Server::start_command(command, endpoints.len())
     }
 
@@ -156,6 +178,17 @@ impl Server {
         }
     }
 
+    /// Waits for a new line of the log that contains a text, or for the end, which gives none.
+    pub fn wait_for_or_end(&mut self, text: &str) -> Option<String> {
+        while let Ok(line) = self.lines.recv() {
+            self.log.push(line.clone());
+            if line.contains(text) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
     /// A connection to the first TCP address.
     pub fn connect(&self) -> Client<TcpStream> {
         let address: SocketAddr = self.listening[0].parse().expect("a TCP address");
@@ -164,6 +197,12 @@ impl Server {
             .set_read_timeout(Some(PATIENCE))
             .expect("a read timeout");
         Client::new(stream)
+    }
+
+    /// Has it save, and waits until it says that it has.
+    pub fn save(&mut self) -> String {
+        kill(self.pid(), Signal::SIGUSR1).expect("it is running");
+        self.wait_for("saved to")
     }
 
     /// Ends it with a signal; gives its exit status, with all that it has logged in `log`.

@@ -46,7 +46,9 @@ impl Remark {
     /// For the line of one regular expression too many.
     pub(super) fn too_many_patterns() -> Remark {
         let kib = PATTERNS_BYTES_MAX >> 10;
-        let why = format!("the regular expressions of the list have more than {kib} KiB compiled");
+        let why = format!(
+            "the list has too many regular expressions, or they have more than {kib} KiB compiled"
+        );
         Remark::new(Fault::Invalid, why)
     }
 

@@ -23,7 +23,7 @@ use crate::engine::access::words::Words;
 use crate::engine::domain_name::DomainName;
 use crate::engine::limits::{
     FINDINGS_MAX, LIST_LINE_SHOWN_BYTES_MAX, PATTERN_TEXT_BYTES_MAX, PATTERN_WORK_MAX,
-    PATTERNS_BYTES_MAX,
+    PATTERNS_BYTES_MAX, PATTERNS_TRIED_MAX,
 };
 
 /// Where a rule stands: the number of a file among those that were read, from 0, and of a line in it, from 1.
@@ -92,9 +92,20 @@ struct Rules {
     patterns: Vec<(Regex, u32)>,
     /// All patterns compiled, in bytes.
     patterns_bytes: usize,
+    /// Patterns that were compiled, if in vain.
+    patterns_tried: usize,
 }
 
 impl Rules {
+    /// Whether a line is a regular expression that is not even to be compiled: so many would hold up the answers.
+    fn has_enough_of(&mut self, line: &[u8]) -> bool {
+        if line.first() != Some(&b'/') {
+            return false;
+        }
+        self.patterns_tried += 1;
+        self.patterns_tried > PATTERNS_TRIED_MAX
+    }
+
     fn add(&mut self, origin: Origin) -> u32 {
         self.origins.push(origin);
         self.origins.len() as u32 - 1
@@ -170,6 +181,9 @@ impl Clients {
         let mut clients = Clients::default();
         let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
         let findings = read_lines(texts, |origin, line| {
+            if clients.rules.has_enough_of(line) {
+                return Some(Remark::too_many_patterns());
+            }
             let (rule, remark) = line::client_rule(line);
             match rule {
                 None => remark,
@@ -251,8 +265,11 @@ impl Recipients {
     pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Recipients, Findings) {
         let mut recipients = Recipients::default();
         let findings = read_lines(texts, |origin, line| {
-            let (rule, remark) = line::recipient_rule(line);
             let rules = &mut recipients.rules;
+            if rules.has_enough_of(line) {
+                return Some(Remark::too_many_patterns());
+            }
+            let (rule, remark) = line::recipient_rule(line);
             match rule {
                 None => {}
                 Some(RecipientRule::Pattern(pattern)) => {

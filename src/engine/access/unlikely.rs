@@ -289,9 +289,17 @@ fn almost_ipv4(word: &str) -> Option<String> {
     let prefix_bits = match prefix {
         None => count as u32 * 8,
         Some(prefix) => match prefix.parse::<Ipv4Addr>() {
-            Ok(mask) => mask.to_bits().leading_ones(),
+            Ok(mask) => mask_bits(mask)?,
             Err(_) => prefix.parse().ok().filter(|bits| *bits <= 32)?,
         },
     };
     Some(format!("{}/{prefix_bits}", Ipv4Addr::from(octets)))
+}
+
+/// The length of a prefix that is written as a mask, or turned round, as routers have it; nothing else may become a network by mistake.
+fn mask_bits(mask: Ipv4Addr) -> Option<u32> {
+    let (mask, wildcard) = (mask.to_bits(), !mask.to_bits());
+    let is_prefix = |bits: u32| bits != 0 && bits.leading_ones() == bits.count_ones();
+    let bits = [mask, wildcard].into_iter().find(|&bits| is_prefix(bits))?;
+    Some(bits.leading_ones())
 }
