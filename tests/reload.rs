@@ -44,6 +44,27 @@ fn a_file_that_was_never_there_freezes_nothing() {
     assert_eq!(ask(&server, "three.example"), PASSED);
 }
 
+/// A companion need not be there, but what it said must not get lost by a slip either.
+#[test]
+fn a_companion_that_goes() {
+    let scratch = Scratch::new("companion");
+    let (clients, local) = (scratch.path("clients"), scratch.path("clients.local"));
+    fs::write(&clients, "one.example\n").expect("a file");
+    let mut server = Server::start(&[
+        &format!("--whitelist-clients={clients}"),
+        &format!("--whitelist-clients={local}"),
+    ]);
+    assert!(!server.log.iter().any(|line| line.contains("cannot read")));
+    fs::write(&local, "two.example\n").expect("a file");
+    reload(&mut server, "list of clients: 2 rules from");
+    fs::remove_file(&local).expect("it is there");
+    reload(&mut server, "clients.local is not there any more");
+    assert_eq!(ask(&server, "two.example"), PASSED);
+    fs::write(&local, "").expect("a file");
+    reload(&mut server, "list of clients: 1 rules from");
+    assert_ne!(ask(&server, "two.example"), PASSED);
+}
+
 /// As in Postgrey, lists may be for root alone, whoever the server becomes.
 #[test]
 fn lists_are_read_before_root_is_given_up() {

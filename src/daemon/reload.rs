@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::access::Access;
-use crate::lists::{Loaded, Problem, Sources, Text};
+use crate::lists::{BUILT_IN, Loaded, Problem, Sources, Text};
 
 /// Lines that are complained of at a time; `greylet check` shows more.
 const COMPLAINTS_MAX: usize = 20;
@@ -46,9 +46,15 @@ impl ListInForce {
         let unreadable = || loaded.problems.iter().map(Problem::path);
         // At the start there is nothing yet that could be lost.
         let is_start = self.names.is_empty();
-        let is_taken =
-            is_start || unreadable().all(|path| self.unreadable.iter().any(|it| it == path));
+        let was_unreadable = |path| self.unreadable.iter().any(|it| it == path);
+        let gone = || self.names.iter().filter(|name| is_gone(name, loaded));
+        let is_taken = is_start || unreadable().all(was_unreadable) && gone().next().is_none();
         complain(loaded, whose, is_taken);
+        for name in gone() {
+            log::error!(
+                "the list {name} is not there any more; the last good list stays in force ({whose}); an empty file would mean none"
+            );
+        }
         if is_taken {
             log::info!(
                 "list of {whose}: {rules} rules from {}",
@@ -59,6 +65,15 @@ impl ListInForce {
         }
         is_taken
     }
+}
+
+/// Whether a file that need not be there was there before, and is not any more.
+fn is_gone<L>(name: &str, loaded: &Loaded<L>) -> bool {
+    let is_file = !name.is_empty() && !name.starts_with(BUILT_IN);
+    let is_unreadable = |problem: &Problem| problem.path().display().to_string() == name;
+    is_file
+        && loaded.texts.iter().all(|text| text.name != name)
+        && !loaded.problems.iter().any(is_unreadable)
 }
 
 fn complain<L>(loaded: &Loaded<L>, whose: &str, is_taken: bool) {

@@ -19,6 +19,9 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Where the administrator's lists are looked for when no option names any.
 const FOLDER: &str = "/etc/greylet";
 
+/// What the names of lists begin with that are not files.
+pub const BUILT_IN: &str = "built-in ";
+
 /// Where the lists come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
@@ -81,7 +84,7 @@ impl Source {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.if_missing {
                 IfMissing::Use(text) => Ok(Text {
                     name: format!(
-                        "built-in {}",
+                        "{BUILT_IN}{}",
                         self.path.file_name().unwrap_or_default().display()
                     ),
                     bytes: text.into(),
