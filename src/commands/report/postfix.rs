@@ -128,7 +128,9 @@ fn greylisted<'a>(reject: &'a [u8], greylist_text: &[u8]) -> Option<Mail<'a>> {
     let (client_name, client_address, rest) = name_and_address(rest)?;
     let (_, rest) = split_once(rest, b": ")?;
     let (reply, envelope) = split_once(rest, b"; from=<")?;
-    if !reply.starts_with(b"4") || !greylist_text.is_empty() && find(reply, greylist_text).is_none()
+    // Before that stand addresses, which strangers choose.
+    let said = rsplit_once(reply, b" rejected: ").map_or(reply, |(_, said)| said);
+    if !reply.starts_with(b"4") || !greylist_text.is_empty() && find(said, greylist_text).is_none()
     {
         return None;
     }
@@ -243,6 +245,8 @@ mod tests {
             "RCPT from unknown[192.0.2.1]: 554 5.7.1 <b@r.example>: Relay access denied; from=<a> to=<b@r.example> proto=SMTP helo=<x>",
             "RCPT from unknown[192.0.2.1]: 450 4.1.1 <b@r.example>: Recipient address rejected: unverified; from=<Greylisted> to=<b@r.example> proto=SMTP helo=<x>",
             "RCPT from unknown[unknown]: 450 4.2.0 <b@r.example>: Greylisted; from=<a> to=<b@r.example> proto=SMTP helo=<x>",
+            "RCPT from unknown[192.0.2.1]: 450 4.1.1 <Greylisted@r.example>: Recipient address rejected: unverified address: x; from=<a> to=<Greylisted@r.example> proto=SMTP helo=<x>",
+            "RCPT from unknown[192.0.2.1]: 450 4.1.8 <a@Greylisted.example>: Sender address rejected: Domain not found; from=<a@Greylisted.example> to=<b@r.example> proto=SMTP helo=<x>",
             "MAIL from unknown[192.0.2.1]: 450 4.2.0 <a>: Greylisted; from=<a> proto=SMTP helo=<x>",
         ] {
             assert_eq!(read(reject), None, "{reject}");
