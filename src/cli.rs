@@ -322,9 +322,6 @@ pub struct Import {
     /// as for serve
     #[argh(option, arg_name = "DAYS")]
     pub max_age: Option<String>,
-    /// as for serve
-    #[argh(option, arg_name = "N")]
-    pub max_entries: Option<String>,
     /// as for serve, and Postgrey had it too
     #[argh(switch)]
     pub lookup_by_host: bool,

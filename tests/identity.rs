@@ -442,23 +442,58 @@ fn bounces_to_listed_recipients() {
 /// What was judged at RCPT does not wait again at DATA.
 #[test]
 fn the_first_question_about_data_delays_nobody_twice() {
-    story(
-        Policy::default(),
-        &[
-            (0, bounce(), Wait(300)),
-            (300, bounce(), Header(300)),
-            (
-                300,
-                Request {
-                    recipient: Some(b""),
-                    ..at_data(bounce())
-                },
-                Pass,
-            ),
-            (301, bounce(), Pass),
-            (301, at_data(bounce()), Pass),
-        ],
-    );
+    with_engine(256, Policy::default(), |engine| {
+        let (a, b) = ("a@r.example", "b@r.example");
+        let at_rcpt = |engine: &mut Engine<'_>, time, recipient: &'static str, queue_id| {
+            let request = Request {
+                recipient: Some(recipient.as_bytes()),
+                instance: Some(b"1.2.3"),
+                queue_id,
+                ..bounce()
+            };
+            told(engine.decide(&request, at(time)))
+        };
+        for (time, expected) in [(0, [Wait(300); 2]), (300, [Header(300), Pass])] {
+            let first = at_rcpt(engine, time, a, None);
+            let second = at_rcpt(engine, time, b, Some(&b"4ABC"[..]));
+            assert_eq!([first, second], expected);
+        }
+        let data = Request {
+            recipient: Some(b""),
+            instance: Some(b"1.2.3"),
+            ..at_data(bounce())
+        };
+        assert_eq!(told(engine.decide(&data, at(300))), Pass);
+    });
+}
+
+/// Whatever a client does to have its transaction forgotten before DATA, it is judged there.
+#[test]
+fn a_forgotten_transaction_is_judged() {
+    with_engine(4_096, Policy::default(), |engine| {
+        let by = |server: usize, request: Request<'static>| Request {
+            server_address: Some(["1", "2", "3", "4", "5", "6", "7", "8", "9"][server].as_bytes()),
+            ..request
+        };
+        let mine = Request {
+            instance: Some(b"mine"),
+            ..by(0, bounce())
+        };
+        engine.decide(&by(0, at_data(mail())), at(0));
+        assert_eq!(engine.decide(&mine, at(1)).reason, Reason::LeftToData);
+        for number in 0..200 {
+            let instance = number.to_string();
+            let request = Request {
+                instance: Some(instance.as_bytes()),
+                ..by(0, bounce())
+            };
+            engine.decide(&request, at(2));
+        }
+        for server in 1..9 {
+            engine.decide(&by(server, at_data(mail())), at(3));
+        }
+        assert_eq!(told(engine.decide(&at_data(mine), at(4))), Wait(300));
+    });
 }
 
 #[test]

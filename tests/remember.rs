@@ -211,6 +211,51 @@ fn one_shot_spam_is_no_reason_to_write() {
     assert_eq!(server.log.iter().filter(saves).count(), 3);
 }
 
+/// A nightly restart, or a respawn, must not fill the flash with what waits.
+#[test]
+fn restarts_do_not_make_the_file_grow() {
+    let scratch = Scratch::new("restarts");
+    let folder = scratch.path("state");
+    let mut largest_bytes = 0;
+    for restart in 0..12 {
+        let mut server = Server::start(&[&format!("--dbdir={folder}")]);
+        let mut client = server.connect();
+        for number in 0..500 {
+            let sender = format!("s{restart}x{number}@spam.example");
+            client.ask(request(&[("sender", Some(&sender))]));
+        }
+        drop(client);
+        assert!(server.stop(Signal::SIGTERM).success());
+        let length = std::fs::metadata(format!("{folder}/snapshot")).expect("a snapshot");
+        largest_bytes = largest_bytes.max(length.len());
+    }
+    // All 6,000 once, and again as much appended.
+    assert!(largest_bytes < 2 * 6_000 * 16, "{largest_bytes}");
+}
+
+/// Whatever becomes of the file meanwhile, the end of the program does not lose what is known.
+#[test]
+fn a_file_that_somebody_has_changed_is_written_anew() {
+    let changes: [fn(&str); 3] = [
+        |path| fs::remove_file(path).expect("it is there"),
+        |path| fs::write(path, "x").expect("it can be written"),
+        |path| fs::write(path, "").expect("it can be written"),
+    ];
+    for change in changes {
+        let scratch = Scratch::new("changed");
+        let folder = scratch.path("state");
+        let mut server = Server::start_in(&folder, &[]);
+        pass(&server, "first@s.example");
+        kill(server.pid(), Signal::SIGUSR1).expect("it is running");
+        server.wait_for("saved to");
+        change(&format!("{folder}/snapshot"));
+        pass(&server, "second@s.example");
+        assert!(server.stop(Signal::SIGTERM).success());
+        let server = Server::start_in(&folder, &[]);
+        assert!(is_known(&server, "first@s.example") && is_known(&server, "second@s.example"));
+    }
+}
+
 #[test]
 fn without_a_folder_nothing_is_kept() {
     let scratch = Scratch::new("nothing");

@@ -2,21 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::Dump;
 use crate::commands::{print, serve};
+use crate::daemon::read_snapshot as read;
 use crate::engine::snapshot::{Block, Blocks, Condition, Found, Record, Survey, Unusable, VERSION};
 use crate::engine::table::{Class, Entry};
 use crate::engine::time::{Age, HeaderDate, Seconds, Timestamp};
 use crate::engine::triplet::Fingerprint;
 use crate::error::Error;
-
-/// How much is read at a time.
-const READ_BYTES: usize = 65_536;
 
 /// Reads, and prints. The exit status is 1 if the snapshot is damaged.
 ///
@@ -61,17 +57,6 @@ fn path(options: &Dump) -> Result<PathBuf, Error> {
         None => default(),
     };
     path.ok_or_else(|| Error::usage("say which snapshot: there is no default folder"))
-}
-
-fn read(path: &Path, mut feed: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(()),
-            bytes => feed(&buffer[..bytes]),
-        }
-    }
 }
 
 fn is_whole(condition: &Condition) -> bool {

@@ -37,7 +37,7 @@ impl Clock {
         let reading = Reading::now();
         Clock {
             start: match found {
-                None => Timestamp::from_unix(reading.wall_unix_seconds),
+                None => Timestamp::from_unix(believable(reading.wall_unix_seconds)),
                 Some(found) => resumed(found.moment.as_ref(), found.latest, reading),
             },
             start_boot_seconds: reading.boot_seconds,
@@ -80,6 +80,16 @@ impl Reading {
             boot_seconds: boot_seconds(),
             boot_id: boot_id().unwrap_or_default(),
         }
+    }
+}
+
+/// The time of a first start. A logical clock ends in 2106, so what is near that is not believed; it need not be right.
+fn believable(wall_unix_seconds: u64) -> u64 {
+    const YEAR_2030: u64 = 1_893_456_000;
+    const YEAR_2080: u64 = 3_471_292_800;
+    match wall_unix_seconds {
+        0..YEAR_2080 => wall_unix_seconds,
+        _ => YEAR_2030,
     }
 }
 
@@ -191,6 +201,16 @@ mod tests {
         };
         assert_eq!(resumed(Some(&saved()), latest, reading), latest);
         assert_eq!(resumed(None, latest, reading), latest);
+    }
+
+    #[test]
+    fn a_first_start_in_a_far_year() {
+        for wall in [0, SAVED_WALL, 2_524_608_000] {
+            assert_eq!(believable(wall), wall);
+        }
+        for wall in [4_294_967_295, 4_300_000_000, u64::MAX] {
+            assert!(believable(wall) < 2_524_608_000);
+        }
     }
 
     #[test]

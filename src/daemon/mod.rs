@@ -20,6 +20,7 @@ mod syslog;
 pub use folder::{Folder, FolderChoice};
 pub use listener::Endpoint;
 pub use privileges::RunAs;
+pub use store::read as read_snapshot;
 pub use syslog::Facility;
 
 use std::cell::{Cell, RefCell};
@@ -289,7 +290,6 @@ fn serve_until_signal(
 pub fn change_snapshot<T>(
     folder: &FolderChoice,
     policy: Policy,
-    entries_max: u32,
     change: impl FnOnce(&mut Engine<'_>, Timestamp) -> Result<T, Error>,
 ) -> Result<T, Error> {
     folder.make(None)?;
@@ -300,7 +300,8 @@ pub fn change_snapshot<T>(
     let mut store = Store::new(folder);
     let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let Memory { slots, buckets } = &mut *memory;
-    let table = Table::new(slots, buckets, entries_max);
+    // Whatever --max-entries is, nothing of what there is may get lost here.
+    let table = Table::new(slots, buckets, ENTRIES_MAX);
     let (mut engine, clock) = load(Some(&mut store), policy, table)?;
     let changed = change(&mut engine, clock.now())?;
     save_now(&mut store, &mut engine, clock.moment())

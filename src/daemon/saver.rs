@@ -14,7 +14,7 @@ use smol::{Timer, future};
 use crate::daemon::Shared;
 use crate::daemon::store::{Block, Piece, Store, Written};
 use crate::engine::Engine;
-use crate::engine::snapshot::{Encoder, Moment, Save, Step};
+use crate::engine::snapshot::{Encoder, Extent, Moment, Save, Step};
 
 /// Blocks on their way to the thread.
 const BLOCKS_WAITING_MAX: usize = 4;
@@ -34,13 +34,17 @@ pub(super) async fn save_when_due(
     wanted: Receiver<()>,
 ) -> Infallible {
     let mut retry_pause = None;
+    // What was asked for, and has failed, is still to be done.
+    let mut with_pending = false;
     loop {
         let is_wanted = wait(retry_pause.or(interval), &wanted).await;
+        with_pending |= is_wanted;
         let has_changed = shared.engine.borrow().table().changes() > 0;
         if !is_wanted && !has_changed && !store.is_behind() {
             continue;
         }
-        let outcome = save(shared, store, is_wanted).await;
+        let outcome = save(shared, store, with_pending).await;
+        with_pending &= outcome.is_err();
         retry_pause = match &outcome {
             Ok(_) => None,
             Err(_) => Some(retry_pause.map_or(RETRY_PAUSE, |pause: Duration| {
@@ -70,6 +74,7 @@ async fn wait(pause: Option<Duration>, wanted: &Receiver<()>) -> bool {
 
 async fn save(shared: &Shared<'_>, store: &mut Store, with_pending: bool) -> io::Result<Written> {
     let (extent, writer) = store.begin();
+    let with_pending = with_pending || extent == Extent::Full && store.has_pending_of_before();
     let (pieces_in, pieces) = bounded(BLOCKS_WAITING_MAX);
     let (outcome_in, outcome) = bounded(1);
     let thread = thread::Builder::new()
@@ -116,31 +121,32 @@ async fn hand_over(shared: &Shared<'_>, save: Save, pieces: &Sender<Piece>) {
     }
 }
 
-/// Saves now, pending entries too, while nobody asks anything.
+/// Saves now, pending entries too, while nobody asks anything. Where a batch cannot be written, a new file may be.
 pub(super) fn save_now(
     store: &mut Store,
     engine: &mut Engine<'_>,
     moment: Moment,
 ) -> io::Result<Written> {
-    let (extent, writer) = store.begin();
-    let with_pending = true;
-    let mut encoding = Encoding::new(
-        Save {
+    loop {
+        let (extent, writer) = store.begin();
+        let with_pending = true;
+        let save = Save {
             extent,
             with_pending,
-        },
-        moment,
-        engine,
-    );
-    let outcome = writer.write_pieces(|| {
-        loop {
-            if let Some(piece) = encoding.step(engine) {
-                return Ok(piece);
+        };
+        let mut encoding = Encoding::new(save, moment, engine);
+        let outcome = writer.write_pieces(|| {
+            loop {
+                if let Some(piece) = encoding.step(engine) {
+                    return Ok(piece);
+                }
             }
+        });
+        store.end(extent, &outcome);
+        if outcome.is_ok() || extent == Extent::Full {
+            return outcome;
         }
-    });
-    store.end(extent, &outcome);
-    outcome
+    }
 }
 
 /// The table on its way to blocks.

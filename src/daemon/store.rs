@@ -33,6 +33,9 @@ pub(super) enum Piece {
 /// How much is read at a time.
 const READ_BYTES: usize = 65_536;
 
+/// How much is given up where a file cannot be read.
+const SKIPPED_BYTES: u64 = 4_096;
+
 /// Damaged files that are kept.
 const DAMAGED_MAX: u32 = 3;
 
@@ -46,6 +49,8 @@ pub(super) struct Store {
     /// What is in the file has yet to be kept under another name.
     aside_due: Option<SetAside>,
     is_behind: bool,
+    /// The file has pending entries of an earlier run, which must not get lost with it.
+    has_pending_of_before: bool,
     has_failed: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,6 +72,7 @@ impl Store {
             growth_before: None,
             aside_due: None,
             is_behind: false,
+            has_pending_of_before: false,
             has_failed: false,
             thread: None,
         }
@@ -126,17 +132,19 @@ impl Store {
             );
         }
         self.is_behind = true;
+        self.has_pending_of_before = true;
         let blocks = &found.condition;
         let torn_bytes = blocks.bytes - blocks.whole_bytes;
-        if let Some(gap) = blocks.first_gap {
-            let aside = match self.set_aside(SetAside::Link) {
+        if blocks.first_gap.is_some() || outcome.is_err() {
+            let aside = match self.set_aside(SetAside::Copy) {
                 Ok(aside) => format!("a copy is kept as {}", aside.display()),
                 Err(error) => format!("a copy cannot be kept: {error}"),
             };
+            let gap = blocks.first_gap.unwrap_or(blocks.whole_bytes);
             log::error!(
                 "{} is damaged in {} places, the first at byte {gap}; what is whole is used, and {aside}",
                 path.display(),
-                blocks.gaps
+                blocks.gaps.max(1)
             );
         } else if torn_bytes > 0 {
             log::warn!(
@@ -147,9 +155,8 @@ impl Store {
             // Pending entries keep the age that they had at the last save, which a batch would make another one.
             self.is_behind = false;
         } else if outcome.is_ok() {
-            // Of batches it is not known any more which they were: the file is taken for a base.
             self.is_behind = false;
-            self.growth = Some(Growth::from_full(blocks.bytes));
+            self.growth = Growth::of(found);
         }
         log::info!("{} entries from {}", engine.table().len(), path.display());
     }
@@ -159,6 +166,11 @@ impl Store {
         self.is_behind
     }
 
+    /// Whether the file has pending entries of an earlier run, which a full save has to take over.
+    pub(super) fn has_pending_of_before(&self) -> bool {
+        self.has_pending_of_before
+    }
+
     /// What the next save is to hold, and who writes it, on whatever thread. Waits for the thread of one that was broken off.
     pub(super) fn begin(&mut self) -> (Extent, Writer) {
         if let Some(thread) = self.thread.take() {
@@ -166,8 +178,10 @@ impl Store {
             let _ = thread.join();
         }
         if let Some(how) = self.aside_due {
-            // If it fails again, so will the save, which renames in the same folder.
+            // If it fails again, the save is worth more than a damaged file.
             let _ = self.set_aside(how);
+            self.aside_due = None;
+            self.growth = None;
         }
         // If the save is broken off, the engine takes for saved what is not.
         self.growth_before = self.growth.take();
@@ -194,6 +208,7 @@ impl Store {
             return;
         };
         self.is_behind = false;
+        self.has_pending_of_before &= extent == Extent::Batch;
         self.growth = Some(match self.growth_before {
             Some(before) => before.after(extent, written.bytes),
             None => Growth::from_full(written.bytes),
@@ -230,14 +245,16 @@ impl Store {
     fn set_aside(&mut self, how: SetAside) -> io::Result<PathBuf> {
         self.aside_due = Some(how);
         let name = |number: u32| self.folder.file(&format!("snapshot.damaged.{number}"));
+        let new = self.folder.file("snapshot.damaged.new");
+        match how {
+            SetAside::Rename => fs::rename(self.path(), &new)?,
+            // Until there is a new one, it is the best there is.
+            SetAside::Copy => copy(&self.path(), &new)?,
+        }
         for number in (1..DAMAGED_MAX).rev() {
             ignore_not_found(fs::rename(name(number), name(number + 1)))?;
         }
-        match how {
-            SetAside::Rename => fs::rename(self.path(), name(1))?,
-            // Until there is a new one, it is the best there is.
-            SetAside::Link => fs::hard_link(self.path(), name(1))?,
-        }
+        fs::rename(&new, name(1))?;
         self.aside_due = None;
         Ok(name(1))
     }
@@ -246,7 +263,25 @@ impl Store {
 #[derive(Clone, Copy)]
 enum SetAside {
     Rename,
-    Link,
+    Copy,
+}
+
+/// A second name for a file if it may have one, or else as much of it as can be read.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    ignore_not_found(fs::remove_file(to))?;
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    let mut new = Disk.create(to)?;
+    let mut written = Ok(());
+    let was_read = read(from, |bytes| {
+        if written.is_ok() {
+            written = new.write_all(bytes);
+        }
+    });
+    // What cannot be read is no reason to have nothing.
+    let _ = was_read;
+    written
 }
 
 /// Whether a save was asked for, or is another story than the one before.
@@ -272,20 +307,38 @@ fn ignore_not_found(outcome: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn read(path: &Path, mut feed: impl FnMut(&[u8])) -> io::Result<()> {
+/// Reads a file to its end, over places that cannot be read; then the first such error is given.
+///
+/// # Errors
+///
+/// It is not there, not a file, or cannot be read, at least not as a whole.
+pub fn read(path: &Path, mut feed: impl FnMut(&[u8])) -> io::Result<()> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let mut options = OpenOptions::new();
     let mut file = options.read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut buffer = vec![0; READ_BYTES];
+    let (mut offset, mut outcome) = (0, Ok(()));
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(bytes) => feed(&buffer[..bytes]),
+            Ok(0) => return outcome,
+            Ok(bytes) => {
+                feed(&buffer[..bytes]);
+                offset += bytes as u64;
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                outcome = outcome.and(Err(error));
+                // The next page; what is fed then begins in the middle of a block, and is found.
+                offset = (offset / SKIPPED_BYTES + 1) * SKIPPED_BYTES;
+                if offset >= metadata.len() {
+                    return outcome;
+                }
+                file.seek(SeekFrom::Start(offset))?;
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! read at each start, and old entries in it are dead weight. So saves are appended until they outweigh what the last full one has written.
 
 use crate::engine::limits::APPENDED_BYTES_MIN;
-use crate::engine::snapshot::Extent;
+use crate::engine::snapshot::{Extent, Found};
 
 /// The size of a snapshot that is as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,15 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// After a full save. One that was just loaded counts as such, too: of what was appended it is not known any more that it was.
+    /// Of a file that is whole; none if it has no end of a full save.
+    pub fn of(found: &Found) -> Option<Growth> {
+        let bytes = found.condition.bytes;
+        found
+            .base_bytes
+            .map(|base_bytes| Growth { base_bytes, bytes })
+    }
+
+    /// After a full save.
     pub fn from_full(bytes: u64) -> Growth {
         Growth {
             base_bytes: bytes,

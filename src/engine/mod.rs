@@ -196,7 +196,7 @@ impl<'a> Engine<'a> {
             }
             Matter::Recipient(question) => self.judge_once(&question, now),
             Matter::Data(question) => {
-                let course = self.course_at_data(&question, now);
+                let course = self.course_at_data(&question);
                 self.data_questions.take_note(self.server(&question), now);
                 match course {
                     Ok(question) => self.judge_once(&question, now),
@@ -233,19 +233,12 @@ impl<'a> Engine<'a> {
     }
 
     /// The question that is judged at DATA, or why none is.
-    fn course_at_data<'r>(
-        &self,
-        question: &Question<'r>,
-        now: Timestamp,
-    ) -> Result<Question<'r>, Reason> {
+    fn course_at_data<'r>(&self, question: &Question<'r>) -> Result<Question<'r>, Reason> {
         if !is_null_sender(question.sender) {
             return Err(Reason::NotRecipientState);
         }
-        let (mode, server) = (self.policy.null_sender, self.server(question));
-        match self
-            .data_questions
-            .at_data(mode, self.instance(question), server, now)
-        {
+        let mode = self.policy.null_sender;
+        match self.data_questions.at_data(mode, self.instance(question)) {
             AtData::Pass => Err(Reason::NotRecipientState),
             AtData::Judge(recipients) => Ok(Question {
                 // Postfix names one recipient, and none if there are more.
@@ -439,7 +432,7 @@ impl<'a> Engine<'a> {
                 (question, passed)
             }
             Matter::Recipient(question) => (question, None),
-            Matter::Data(question) => match self.course_at_data(&question, now) {
+            Matter::Data(question) => match self.course_at_data(&question) {
                 Ok(question) => (question, None),
                 Err(reason) => (question, Some(reason)),
             },

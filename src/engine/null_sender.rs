@@ -126,20 +126,13 @@ impl DataQuestions {
     }
 
     /// What is to become of mail without a sender that has come to DATA. Whose recipients have been judged does not wait twice.
-    pub(super) fn at_data(
-        &self,
-        mode: NullSender,
-        instance: Option<Fingerprint>,
-        server: Fingerprint,
-        now: Timestamp,
-    ) -> AtData {
+    pub(super) fn at_data(&self, mode: NullSender, instance: Option<Fingerprint>) -> AtData {
         let transaction = instance.and_then(|instance| self.left_to_data(instance));
         match (mode, transaction) {
             (NullSender::Rcpt | NullSender::Pass, _) | (_, Some(None)) => AtData::Pass,
             (_, Some(left)) => AtData::Judge(left),
-            (NullSender::Data, None) => AtData::Judge(None),
-            (NullSender::Auto, None) if self.has_asked(server, now) => AtData::Judge(None),
-            (NullSender::Auto, None) => AtData::Pass,
+            // Whatever was known of it has had to make room, which a client can bring about.
+            (NullSender::Data | NullSender::Auto, None) => AtData::Judge(None),
         }
     }
 

@@ -27,15 +27,14 @@ pub fn run(options: &Import) -> Result<ExitCode, Error> {
         dbdir: options.dbdir.clone(),
         delay: options.delay.clone(),
         max_age: options.max_age.clone(),
-        max_entries: options.max_entries.clone(),
         lookup_by_host: options.lookup_by_host,
         ..Serve::default()
     })?;
     let Some(folder) = settings.folder else {
         return Err(Error::usage("say with --dbdir where the snapshot is"));
     };
-    let (policy, entries_max) = (settings.policy, settings.entries_max);
-    let tally = daemon::change_snapshot(&folder, policy, entries_max, |engine, now| {
+    let policy = settings.policy;
+    let tally = daemon::change_snapshot(&folder, policy, |engine, now| {
         let key = engine.key().clone();
         let mut importer = Importer::new(&key, policy.lookup, policy.rules);
         read(&options.files, &mut importer)?;

@@ -116,6 +116,8 @@ pub struct Found {
     pub moment: Option<Moment>,
     /// The latest time that is mentioned, of `moment` or a later save that was cut short.
     pub latest: Timestamp,
+    /// Where the last full save ends, which has two heads.
+    pub base_bytes: Option<u64>,
     /// Which of its blocks are whole.
     pub condition: Condition,
 }
@@ -124,11 +126,14 @@ pub struct Found {
 pub struct Survey {
     blocks: Blocks,
     seen: Seen,
+    /// Where the last head ends.
+    base_bytes: Option<u64>,
 }
 
 #[derive(Default)]
 struct Seen {
     key: Option<FingerprintKey>,
+    heads: u32,
     other_version: Option<u16>,
     moment: Option<Moment>,
     latest: Timestamp,
@@ -140,6 +145,7 @@ impl Survey {
         Survey {
             blocks: Blocks::new(),
             seen: Seen::default(),
+            base_bytes: None,
         }
     }
 
@@ -162,6 +168,7 @@ impl Survey {
         match self.seen.key {
             Some(key) => Ok(Found {
                 key,
+                base_bytes: self.base_bytes.filter(|_| self.seen.heads == 2),
                 moment: self.seen.moment,
                 latest: self.seen.latest,
                 condition,
@@ -174,7 +181,11 @@ impl Survey {
 
     fn go_on(&mut self, mut bytes: &[u8], is_end: bool) {
         while let Some(block) = self.blocks.next(&mut bytes, is_end) {
+            let is_head = matches!(block, Block::Head(_));
             self.seen.take_note(block);
+            if is_head {
+                self.base_bytes = Some(self.blocks.condition().whole_bytes);
+            }
         }
     }
 }
@@ -188,7 +199,10 @@ impl Default for Survey {
 impl Seen {
     fn take_note(&mut self, block: Block<'_>) {
         match block {
-            Block::Head(key) => self.key = Some(key),
+            Block::Head(key) => {
+                self.key = Some(key);
+                self.heads += 1;
+            }
             Block::OtherVersion(version) => self.other_version = Some(version),
             Block::Moment(moment) => {
                 self.moment = Some(moment);

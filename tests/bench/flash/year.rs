@@ -6,13 +6,16 @@ use greylet::engine::growth::Growth;
 use greylet::engine::limits::{BLOCK_BYTES_MAX, ENTRIES_DEFAULT};
 use greylet::engine::request::Request;
 use greylet::engine::snapshot::{Encoder, Extent, Moment, Save, Step};
-use greylet::engine::table::{Bucket, Class, Slot, Table};
+use greylet::engine::table::{Bucket, Class, Entry, Slot, Table};
 use greylet::engine::time::Timestamp;
 use greylet::engine::triplet::FingerprintKey;
 use greylet::engine::verdict::Action;
 use greylet::engine::{Engine, Policy};
 
 use crate::random::Random;
+
+/// --max-age, in seconds.
+const MAX_AGE: u64 = 35 * 86_400;
 
 const START: u64 = 1_795_392_000;
 const HOUR: u64 = 3_600;
@@ -213,9 +216,11 @@ impl Site<'_> {
 
     fn measure_file(mut self, time: u64) -> Written {
         let table = self.engine.table();
-        let has_passed = |class: &Class| !class.is_pending();
-        let classes = Class::ALL.into_iter().filter(has_passed);
-        let entries = classes.map(|class| u64::from(table.len_of(class))).sum();
+        let is_saved = |entry: &Entry| {
+            !entry.class.is_pending() && time - u64::from(entry.last_seen.unix()) <= MAX_AGE
+        };
+        let all = Class::ALL.into_iter().flat_map(|class| table.iter(class));
+        let entries = all.filter(|(_, entry)| is_saved(entry)).count() as u64;
         Written {
             file_bytes: self.encode(Extent::Full, time),
             entries,
