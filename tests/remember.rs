@@ -331,6 +331,26 @@ fn the_folder_is_the_users() {
 }
 
 #[test]
+fn the_folders_above_can_be_gone_through() {
+    if !is_root() {
+        return;
+    }
+    let scratch = Scratch::new("above");
+    let folder = scratch.path("above/it/state");
+    let program = greylet();
+    let mut shell = std::process::Command::new("sh");
+    let serve = format!(
+        "umask 077; exec {} serve --inet=127.0.0.1:0 --user=nobody --dbdir={folder}",
+        program.get_program().to_str().expect("a UTF-8 path")
+    );
+    shell.arg("-c").arg(serve);
+    let mut server = Server::start_command(shell, 1);
+    assert!(server.stop(Signal::SIGTERM).success());
+    assert_eq!(mode(scratch.path("above/it")), 0o755);
+    assert_eq!(mode(&folder), 0o700);
+}
+
+#[test]
 fn the_folder_when_none_is_given() {
     let scratch = Scratch::new("default");
     let [home, state, others] = ["home", "state", "others"].map(|name| scratch.path(name));

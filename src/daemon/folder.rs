@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 
 use crate::daemon::RunAs;
@@ -154,7 +155,11 @@ fn process(lock: File) -> String {
 
 fn make(path: &Path, owner: Option<RunAs>) -> io::Result<()> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
+        // The folders above it are nobody's secret, and its user must be able to go through them.
+        let umask_before = umask(Mode::S_IWGRP | Mode::S_IWOTH);
+        let made = fs::create_dir_all(parent);
+        umask(umask_before);
+        made?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
         // Whose it is, and who may see it, is not ours to change.
