@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::endpoint::Endpoint;
 use crate::support::{Server, request};
@@ -46,6 +47,10 @@ impl Greylet {
             options,
             markers: 0,
         }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.server.pid()
     }
 
     /// Stops it as init does.

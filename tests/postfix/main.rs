@@ -4,6 +4,7 @@
 //! nothing is tested, unless `CI` or `GREYLET_REQUIRE_POSTFIX` is set: then this fails. What needs Postgrey besides is likewise
 //! left out without it, unless `CI` or `GREYLET_REQUIRE_POSTGREY` is set.
 
+mod backup;
 mod bounces;
 mod by_name;
 mod correspondence;
@@ -26,6 +27,7 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::backup::{a_backup_asks_the_same_greylet, without_an_answer_a_backup_takes_mail};
 use crate::bounces::{
     a_bounce_in_a_chunk_waits, a_bounce_of_our_own_network_does_not_wait,
     a_bounce_to_several_waits_at_data, a_bounce_waits_at_data, an_address_may_be_verified,
@@ -103,17 +105,22 @@ fn stories_through_postfix() {
         an_answer_to_a_machine_of_ours_passes_at_once,
         a_report_on_mail_through_greylet,
         a_report_on_mail_through_postgrey,
-        // The last: it leaves smtpds behind whose policy connections are dead.
+        a_backup_asks_the_same_greylet,
+        // The last ones: they leave smtpds behind whose policy connections are dead.
+        without_an_answer_a_backup_takes_mail,
         a_greylet_that_stops_and_comes_back,
     ];
     let rig = Rig::start();
     let mut failed = Vec::new();
     for (name, story) in stories {
         for transport in Transport::ALL {
-            let (begin, log_bytes) = (Instant::now(), rig.postfix.log().len());
+            let begin = Instant::now();
+            let log_bytes = rig.postfixes().map(|postfix| postfix.log().len());
             let scene = Scene::new(&rig, transport);
             if catch_unwind(AssertUnwindSafe(|| story(&scene))).is_err() {
-                eprintln!("{}", &rig.postfix.log()[log_bytes..]);
+                for (postfix, bytes) in rig.postfixes().into_iter().zip(log_bytes) {
+                    eprintln!("{}", &postfix.log()[bytes..]);
+                }
                 failed.push(format!("{name}, {transport}"));
             }
             eprintln!("{name}, {transport}: {:?}", begin.elapsed());

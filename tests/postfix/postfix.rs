@@ -112,8 +112,8 @@ pub(crate) fn missing() -> Option<&'static str> {
 
 impl Postfix {
     /// Makes the folder, in which the sockets of others may be, too.
-    pub(crate) fn prepare() -> Postfix {
-        let name = format!("greylet-postfix-{}", std::process::id());
+    pub(crate) fn prepare(name: &str) -> Postfix {
+        let name = format!("greylet-postfix-{}-{name}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(folder.join("etc")).expect("a scratch folder");
         // In a process group of its own, or Ctrl-C would end it with the tests.

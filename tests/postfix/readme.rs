@@ -6,12 +6,17 @@ const README: &str = include_str!("../../README.md");
 
 /// The lines of main.cf, each a parameter.
 pub(crate) fn main_cf(greylet: &Endpoint) -> Vec<String> {
-    let block = block_after("In `/etc/postfix/main.cf`", greylet);
-    block
-        .replace("\n    ", " ")
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    parameters(&block_after("In `/etc/postfix/main.cf`", greylet))
+}
+
+/// The lines of main.cf on a backup.
+pub(crate) fn backup(greylet: &Endpoint) -> Vec<String> {
+    parameters(&block_after("in main.cf of the backup", greylet))
+}
+
+fn parameters(block: &str) -> Vec<String> {
+    let lines = block.replace("\n    ", " ");
+    lines.lines().map(str::to_owned).collect()
 }
 
 /// The lines of master.cf under `submission`.
@@ -27,5 +32,9 @@ fn block_after(text: &str, greylet: &Endpoint) -> String {
     let rest = rest.lines().skip_while(|line| !line.starts_with("    "));
     let lines = rest.map_while(|line| line.strip_prefix("    "));
     let block: String = lines.map(|line| format!("{line}\n")).collect();
-    block.replace("inet:127.0.0.1:10023", &greylet.to_string())
+    ["inet:127.0.0.1:10023", "inet:10.9.0.1:10023"]
+        .iter()
+        .fold(block, |block, address| {
+            block.replace(address, &greylet.to_string())
+        })
 }

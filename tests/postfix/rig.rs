@@ -1,5 +1,5 @@
 //! The parts put together: Postfix, with one smtpd for each way to ask greylet, and the greylets behind it; and Postgrey, if it is
-//! there.
+//! there. A second Postfix is the backup of the first.
 //!
 //! | [`Wiring`] | Postfix asks |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `AtRecipientOnly` | so, but not at DATA |
 //! | `Submission` | so, with README's line for the submission service |
 //! | `Outgoing` | so, of mail of our own machines, which need not log in |
+//! | `Backup` | so, with README's lines for a backup, which is a Postfix of its own |
 //! | `Suspicious`, `LeftToData` | as `Readme` and `AtRecipientOnly`, a greylet with other options |
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -39,10 +40,11 @@ pub(crate) enum Wiring {
     Outgoing,
     Suspicious,
     LeftToData,
+    Backup,
 }
 
 impl Wiring {
-    const ALL: [Wiring; 11] = [
+    const ALL: [Wiring; 12] = [
         Wiring::Direct,
         Wiring::FailOpen,
         Wiring::Timed,
@@ -54,6 +56,7 @@ impl Wiring {
         Wiring::Outgoing,
         Wiring::Suspicious,
         Wiring::LeftToData,
+        Wiring::Backup,
     ];
 
     /// The greylet at its end, or beside Postgrey.
@@ -64,9 +67,11 @@ impl Wiring {
             | Wiring::Timed
             | Wiring::Twice
             | Wiring::Postgrey => Setup::BySubnet,
-            Wiring::Readme | Wiring::AtRecipientOnly | Wiring::Submission | Wiring::Outgoing => {
-                Setup::ByName
-            }
+            Wiring::Readme
+            | Wiring::AtRecipientOnly
+            | Wiring::Submission
+            | Wiring::Outgoing
+            | Wiring::Backup => Setup::ByName,
             Wiring::Suspicious => Setup::Suspicious,
             Wiring::LeftToData => Setup::LeftToData,
         }
@@ -136,6 +141,7 @@ pub(crate) struct Rig {
     stations: Vec<Station>,
     pub(crate) postgrey: Option<Postgrey>,
     pub(crate) postfix: Postfix,
+    backup: Postfix,
     pub(crate) lists: Lists,
     pub(crate) clock: Clock,
     /// By transport and wiring.
@@ -146,7 +152,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start() -> Rig {
-        let postfix = Postfix::prepare();
+        let (postfix, backup) = (Postfix::prepare("primary"), Postfix::prepare("backup"));
         let smtpds = Transport::ALL.len() * Wiring::ALL.len();
         let mut ports = Ports::claim(smtpds + 2 * Setup::ALL.len());
         let lists = Lists {
@@ -165,8 +171,11 @@ impl Rig {
             let postgrey_at = Endpoint::Unix(postgrey.socket().into());
             Relay::start(&postgrey_relay_at, &postgrey_at, &clock).expect("a relay");
         }
-        dovecot_auth::start(&Endpoint::Unix(postfix.path("auth"))).expect("an auth server");
-        let mut smtpds = Vec::new();
+        for postfix in [&postfix, &backup] {
+            let auth_at = Endpoint::Unix(postfix.path("auth"));
+            dovecot_auth::start(&auth_at).expect("an auth server");
+        }
+        let (mut smtpds, mut backup_smtpds, mut smtpd_ports) = (Vec::new(), Vec::new(), Vec::new());
         for transport in Transport::ALL {
             for wiring in Wiring::ALL {
                 let station = &stations[wiring.setup() as usize];
@@ -175,23 +184,44 @@ impl Rig {
                     _ => &station.relays[transport as usize].endpoint,
                 };
                 let greylet_at = &station.endpoints[transport as usize];
-                smtpds.push(Smtpd {
-                    port: ports.take(),
+                let whose = match wiring {
+                    Wiring::Backup => &mut backup_smtpds,
+                    _ => &mut smtpds,
+                };
+                let port = ports.take();
+                smtpd_ports.push(port);
+                whose.push(Smtpd {
+                    port,
                     name: format!("{transport}-{wiring:?}"),
                     options: restrictions(wiring, greylet_at, relay_at),
                 });
             }
         }
         postfix.start(&smtpds);
+        backup.start(&backup_smtpds);
         Rig {
             stations: stations.into(),
             postgrey,
             postfix,
+            backup,
             lists,
             clock,
-            smtpd_ports: smtpds.iter().map(|smtpd| smtpd.port).collect(),
+            smtpd_ports,
             networks: Cell::new(0),
             _ports: ports,
+        }
+    }
+
+    /// Both.
+    pub(crate) fn postfixes(&self) -> [&Postfix; 2] {
+        [&self.postfix, &self.backup]
+    }
+
+    /// Who gets mail that goes this way.
+    pub(crate) fn postfix(&self, wiring: Wiring) -> &Postfix {
+        match wiring {
+            Wiring::Backup => &self.backup,
+            _ => &self.postfix,
         }
     }
 
@@ -225,10 +255,11 @@ fn restrictions(wiring: Wiring, greylet: &Endpoint, relay: &Endpoint) -> String 
             "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service {policy}"
         ))
     };
+    let options =
+        |lines: Vec<String>| -> String { lines.iter().map(|line| option(line)).collect() };
     let readme = |begin: &str| -> String {
         let lines = readme::main_cf(relay).into_iter();
-        let lines = lines.filter(|line| line.starts_with(begin));
-        lines.map(|line| option(&line)).collect()
+        options(lines.filter(|line| line.starts_with(begin)).collect())
     };
     match wiring {
         Wiring::Direct => recipient(greylet.to_string()),
@@ -242,6 +273,7 @@ fn restrictions(wiring: Wiring, greylet: &Endpoint, relay: &Endpoint) -> String 
         }
         Wiring::Readme | Wiring::Suspicious => readme(""),
         Wiring::AtRecipientOnly | Wiring::LeftToData => readme("smtpd_recipient_restrictions "),
+        Wiring::Backup => options(readme::backup(relay)),
         // The last of two counts.
         Wiring::Submission => readme("") + &readme::submission(relay),
         Wiring::Outgoing => {

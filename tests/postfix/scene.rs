@@ -115,7 +115,7 @@ impl Scene<'_> {
         let queue_id = outcome.queue_id.as_deref().expect("it was queued");
         let copies = self
             .rig
-            .postfix
+            .postfix(self.wiring)
             .wait_for_delivery(queue_id, mail.recipients.len());
         let mut to: Vec<&str> = copies
             .iter()
