@@ -132,16 +132,6 @@ struct OfClass {
 }
 
 impl OfClass {
-    fn name(&self) -> &'static str {
-        match self.class {
-            Class::Plain => "plain",
-            Class::Named => "named",
-            Class::Known => "known",
-            Class::WroteTo => "wrote_to",
-            Class::Proven => "proven",
-        }
-    }
-
     /// How long before the last save the newest, the middle and the oldest entry was used last.
     fn ages(&self, saved: Timestamp) -> Option<[Seconds; 3]> {
         let (oldest, newest) = (self.last_uses.first()?, self.last_uses.last()?);
@@ -202,7 +192,7 @@ impl fmt::Display for Described<'_> {
             write!(
                 f,
                 "{:<9}{:>9}{:>9}",
-                of_class.name(),
+                of_class.class.name(),
                 of_class.entries,
                 of_class.counts
             )?;
@@ -262,7 +252,7 @@ impl Described<'_> {
             let _ = write!(
                 json,
                 "{comma}\"{}\":{{\"entries\":{entries},\"counts\":{counts},\"age_newest_seconds\":{newest},\"age_median_seconds\":{middle},\"age_oldest_seconds\":{oldest}}}",
-                of_class.name()
+                of_class.class.name()
             );
         }
         json.push_str("}}\n");

@@ -221,10 +221,14 @@ impl Rules {
             table.update(place, entry);
             return false;
         }
-        let evicted = table.insert(fingerprint, entry, |entry| self.is_expired(entry, now));
-        evicted.is_some_and(|evicted| {
-            evicted.class.is_pending() && now.since(evicted.since) < EVICTED_YOUNG
-        })
+        let Some(evicted) = table.insert(fingerprint, entry, |entry| self.is_expired(entry, now))
+        else {
+            return false;
+        };
+        if !self.is_expired(&evicted, now) {
+            table.evictions_mut().count(&evicted, now);
+        }
+        evicted.class.is_pending() && now.since(evicted.since) < EVICTED_YOUNG
     }
 }
 

@@ -40,6 +40,22 @@ pub const OUTCOMES: usize = Outcome::Unjudged as usize + 1;
 pub type Counts = [u32; OUTCOMES];
 
 impl Outcome {
+    /// Their names by number, of small letters and underscores.
+    pub const NAMES: [&str; OUTCOMES] = [
+        "new",
+        "early_retry",
+        "first_pass",
+        "known",
+        "auto_whitelisted",
+        "wrote_to",
+        "mail_server",
+        "client_whitelist",
+        "recipient_whitelist",
+        "own",
+        "null_sender",
+        "unjudged",
+    ];
+
     /// What a verdict is counted as. A repetition is not, and neither is a question that is answered at another time: one about
     /// another command than RCPT, or about a null sender before DATA.
     pub fn of(verdict: &Verdict<'_>) -> Option<Outcome> {
@@ -106,6 +122,13 @@ impl History {
     pub fn hours(&self) -> impl Iterator<Item = (u32, &Counts)> {
         let oldest = (self.newest + 1).saturating_sub(HISTORY_HOURS as u32);
         (oldest..=self.newest).map(|hour| (hour, &self.hours[hour as usize % HISTORY_HOURS]))
+    }
+
+    /// What was decided in an hour, by its number; none if that is not remembered, or to come.
+    pub fn counts(&self, hour: u32) -> Option<&Counts> {
+        let ago = self.newest.checked_sub(hour)?;
+        let is_remembered = ago < HISTORY_HOURS as u32;
+        is_remembered.then(|| &self.hours[hour as usize % HISTORY_HOURS])
     }
 
     /// The oldest hour that has changed since it was saved.

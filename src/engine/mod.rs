@@ -3,6 +3,7 @@
 pub mod access;
 mod carried_address;
 pub mod domain_name;
+pub mod evictions;
 pub mod facts;
 pub mod greylist;
 pub mod growth;
@@ -18,6 +19,7 @@ pub mod request;
 pub mod sender;
 pub mod snapshot;
 pub mod table;
+pub mod tally;
 pub mod text;
 pub mod time;
 mod transactions;
@@ -38,6 +40,7 @@ use crate::engine::outgoing::DailyQuotas;
 use crate::engine::request::Request;
 use crate::engine::snapshot::{Contents, Encoder, Found, Loader, Step};
 use crate::engine::table::{Entry, Table};
+use crate::engine::tally::Tally;
 use crate::engine::time::Timestamp;
 use crate::engine::transactions::Transactions;
 use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties};
@@ -73,6 +76,7 @@ pub struct Engine<'a> {
     key: FingerprintKey,
     table: Table<'a>,
     history: History,
+    tally: Tally,
     transactions: Transactions,
     data_questions: DataQuestions,
     daily_quotas: DailyQuotas,
@@ -112,6 +116,7 @@ impl<'a> Engine<'a> {
             key,
             table,
             history: History::new(),
+            tally: Tally::default(),
             transactions: Transactions::new(),
             data_questions: DataQuestions::new(),
             daily_quotas: DailyQuotas::default(),
@@ -131,6 +136,11 @@ impl<'a> Engine<'a> {
     /// What was decided in the last seven days.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// What was decided since the start.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Loads a snapshot whose first pass has found this, at the logical time `now`, which is not before [`Found::latest`].
@@ -181,6 +191,7 @@ impl<'a> Engine<'a> {
     pub fn decide<'r>(&mut self, request: &Request<'r>, now: Timestamp) -> Verdict<'r> {
         let verdict = self.verdict(request, now);
         self.history.count(&verdict, now);
+        self.tally.count(&verdict);
         verdict
     }
 

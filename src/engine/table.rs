@@ -14,6 +14,7 @@ use std::num::NonZeroU32;
 
 use heapless::VecView;
 
+use crate::engine::evictions::Evictions;
 use crate::engine::limits::{ENTRIES_MAX, ENTRIES_MIN, LAST_SEEN_SAVES};
 use crate::engine::time::{Seconds, Timestamp};
 use crate::engine::triplet::Fingerprint;
@@ -43,6 +44,28 @@ impl Class {
         Class::WroteTo,
         Class::Proven,
     ];
+
+    /// Their names, of small letters and underscores.
+    pub const NAMES: [&str; 5] = {
+        let mut names = [""; 5];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Class::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
+
+    /// Its name, of small letters and underscores.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Plain => "plain",
+            Class::Named => "named",
+            Class::Known => "known",
+            Class::WroteTo => "wrote_to",
+            Class::Proven => "proven",
+        }
+    }
 
     /// Whether the entry is still waiting for its first pass.
     pub const fn is_pending(self) -> bool {
@@ -211,6 +234,7 @@ pub struct Table<'a> {
     /// Days after which a last use is worth a write; less than half of those that a mark tells apart.
     refresh_days: u8,
     changes: u32,
+    evictions: Evictions,
 }
 
 impl<'a> Table<'a> {
@@ -239,6 +263,7 @@ impl<'a> Table<'a> {
             max_age: Seconds::FOREVER,
             refresh_days: 1,
             changes: 0,
+            evictions: Evictions::default(),
         }
     }
 
@@ -274,6 +299,21 @@ impl<'a> Table<'a> {
     /// Entries of one class.
     pub fn len_of(&self, class: Class) -> u32 {
         self.rings[class as usize].entries
+    }
+
+    /// The entry of a class that was used least recently.
+    pub fn least_recently_used(&self, class: Class) -> Option<Entry> {
+        self.oldest(class).map(|place| self.entry(place))
+    }
+
+    /// Entries that had to make room since the table was made, as far as they were counted.
+    pub fn evictions(&self) -> &Evictions {
+        &self.evictions
+    }
+
+    /// The same, to count one.
+    pub(super) fn evictions_mut(&mut self) -> &mut Evictions {
+        &mut self.evictions
     }
 
     /// Entries that are worth a write to flash: they have passed since they were saved last, or for the first time, or counted a pass that matters, or

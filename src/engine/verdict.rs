@@ -171,3 +171,46 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+/// Numbers the reasons, so that they can be counted without a search. A reason that has no line here does not compile.
+macro_rules! number_reasons {
+    ($($reason:ident => $name:literal, $meaning:literal;)*) => {
+        /// The reasons without what they carry.
+        enum Number {
+            $($reason,)*
+        }
+
+        impl Reason {
+            /// A name of each reason, at its [`number`](Reason::number), of small letters and underscores, and in a few words what it means.
+            pub const NAMES: &[(&str, &str)] = &[$(($name, $meaning),)*];
+
+            /// Where in [`NAMES`](Reason::NAMES) it is.
+            pub const fn number(self) -> usize {
+                match self {
+                    $(Reason::$reason { .. } => Number::$reason as usize,)*
+                }
+            }
+        }
+    };
+}
+
+number_reasons! {
+    New => "new", "not seen before, or too long ago";
+    EarlyRetry => "early_retry", "came back too early";
+    TripletFound => "triplet_found", "has passed before";
+    ClientAutoWhitelisted => "client_awl", "the client's address is auto-whitelisted";
+    SenderDomainAutoWhitelisted => "sender_domain_awl", "so is its organisation, for that domain";
+    WrittenTo => "wrote_to", "the recipient wrote to the sender";
+    MailServer => "mail_server", "a mail server by its name";
+    ClientListed => "client_whitelist", "a list has the client";
+    RecipientListed => "recipient_whitelist", "a list has the recipient";
+    Authenticated => "authenticated", "the client has logged in";
+    Outgoing => "outgoing", "mail that goes out";
+    LocalClient => "local_client", "mail of this machine";
+    NullSender => "null_sender", "no sender";
+    LeftToData => "left_to_data", "no sender: judged at DATA";
+    NotRecipientState => "not_rcpt", "another SMTP command than RCPT";
+    UnparsableAddress => "no_address", "the client's address is not known";
+    Missing => "attribute_missing", "the request lacks an attribute";
+    UnknownRequest => "unknown_request", "another kind of request";
+}
