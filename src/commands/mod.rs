@@ -4,6 +4,7 @@ pub mod check;
 pub mod dump;
 pub mod explain;
 pub mod import;
+mod json;
 pub mod migrate;
 pub mod query;
 pub mod report;

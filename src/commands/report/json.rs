@@ -1,11 +1,11 @@
 //! A summary as one JSON object.
 
-use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
 use super::summary::{Lost, Share, Source, Summary, network_name};
 use super::time::Moment;
 use super::what_if::WhatIf;
+use crate::commands::json::{OrNull, Text, list};
 use crate::engine::log_line::Logged;
 
 /// Writes it, and a line end.
@@ -126,50 +126,6 @@ fn write_network<W: Write>(out: &mut W, network: &[Lost]) -> io::Result<()> {
     out.write_all(b"]}")
 }
 
-/// Writes things with commas between.
-fn list<W: Write, T>(
-    out: &mut W,
-    items: impl Iterator<Item = T>,
-    mut write_item: impl FnMut(&mut W, T) -> io::Result<()>,
-) -> io::Result<()> {
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.write_all(b",")?;
-        }
-        write_item(out, item)?;
-    }
-    Ok(())
-}
-
-/// `null` if there is none.
-struct OrNull<T>(Option<T>);
-
-impl<T: fmt::Display> fmt::Display for OrNull<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_str("null"),
-        }
-    }
-}
-
-/// A JSON string.
-struct Text<T>(T);
-
-impl<T: AsRef<str>> fmt::Display for Text<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for character in self.0.as_ref().chars() {
-            match character {
-                '"' | '\\' => write!(f, "\\{character}")?,
-                '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
-                _ => f.write_char(character)?,
-            }
-        }
-        f.write_char('"')
-    }
-}
-
 fn decimal(share: Share) -> String {
     let ten_thousandths = share.scaled(10_000);
     let (ones, rest) = (ten_thousandths / 10_000, ten_thousandths % 10_000);
@@ -190,17 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings() {
-        for (text, json) in [
-            ("", r#""""#),
-            ("a\"b\\c", r#""a\"b\\c""#),
-            ("a\n\u{1f}ø", r#""a\u000a\u001fø""#),
-        ] {
-            assert_eq!(Text(text).to_string(), json);
-            let read: String = serde_json::from_str(json).expect("JSON");
-            assert_eq!(read, text);
-        }
+    fn what_is_no_text() {
         assert_eq!(bytes(b"\x1b\xff\"").to_string(), r#""??\"""#);
-        assert_eq!(OrNull(None::<u64>).to_string(), "null");
     }
 }
