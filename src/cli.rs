@@ -27,6 +27,8 @@ pub enum Command {
     Query(Query),
     /// Ask greylet why.
     Explain(Explain),
+    /// Ask greylet how it does.
+    Stats(Stats),
     /// Look at the snapshot.
     Dump(Dump),
     /// Take over Postgrey's database.
@@ -297,6 +299,21 @@ pub struct Explain {
     pub sasl_username: Option<String>,
 }
 
+/// Ask a running greylet what it has decided since its start and in the last seven days, and how it does. Only on the same machine.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "stats", help_triggers("-h", "--help"))]
+pub struct Stats {
+    /// whom to ask (default 127.0.0.1:10023)
+    #[argh(option, arg_name = "HOST:PORT|unix:PATH")]
+    pub server: Option<String>,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+    /// print the text format that Prometheus reads
+    #[argh(switch)]
+    pub prometheus: bool,
+}
+
 /// Say what is in a snapshot, by class and age, and whether it is whole. Exit status: 0, or 1 if it is damaged.
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "dump", help_triggers("-h", "--help"))]
@@ -407,6 +424,7 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         Some("serve") => respell(&Serve::get_args_info(), words)?,
         Some("query") => respell(&Query::get_args_info(), words)?,
         Some("explain") => respell(&Explain::get_args_info(), words)?,
+        Some("stats") => respell(&Stats::get_args_info(), words)?,
         Some("dump") => respell(&Dump::get_args_info(), words)?,
         Some("import") => respell(&Import::get_args_info(), words)?,
         Some("check") => respell(&Check::get_args_info(), words)?,
@@ -434,8 +452,8 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     }
 }
 
-const COMMANDS: [&str; 8] = [
-    "serve", "query", "explain", "check", "dump", "report", "migrate", "import",
+const COMMANDS: [&str; 9] = [
+    "serve", "query", "explain", "stats", "check", "dump", "report", "migrate", "import",
 ];
 
 fn print_version() -> Parsed {

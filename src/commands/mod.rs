@@ -11,6 +11,7 @@ pub mod report;
 pub mod serve;
 pub mod server;
 pub mod shell;
+pub mod stats;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -48,6 +49,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
         }
         Parsed::Run(Command::Dump(options)) => dump::run(&options),
         Parsed::Run(Command::Explain(options)) => explain::run(&options),
+        Parsed::Run(Command::Stats(options)) => stats::run(&options),
         Parsed::Run(Command::Report(options)) => {
             log_to_stderr();
             report::run(&options)

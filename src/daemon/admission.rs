@@ -61,6 +61,16 @@ impl Admission {
         self.admitted.get()
     }
 
+    /// Connections that there are.
+    pub(super) fn open(&self) -> usize {
+        self.slots.borrow().iter().flatten().count()
+    }
+
+    /// Connections that there can be.
+    pub(super) fn connections_max(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
     /// Whether there is room for one more.
     pub(super) fn has_room(&self) -> bool {
         self.slots.borrow().iter().any(Option::is_none)

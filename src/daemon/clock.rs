@@ -67,6 +67,11 @@ impl Clock {
         }
     }
 
+    /// How long it has run.
+    pub(super) fn uptime_seconds(&self) -> u64 {
+        boot_seconds().saturating_sub(self.start_boot_seconds)
+    }
+
     fn at(&self, boot_seconds: u64) -> Timestamp {
         let passed = boot_seconds.saturating_sub(self.start_boot_seconds);
         Timestamp::from_unix(u64::from(self.start.unix()).saturating_add(passed))

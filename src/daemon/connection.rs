@@ -23,6 +23,7 @@ use crate::daemon::admission::Admitted;
 use crate::daemon::clock::header_date;
 use crate::daemon::complaints::Complaint;
 use crate::daemon::explain::{EXPLAIN, EXPLANATION_BYTES_MAX, Explained};
+use crate::daemon::stats::{self, STATS};
 use crate::engine::domain_name::domain_of;
 use crate::engine::limits::REPLY_BYTES_MAX;
 use crate::engine::log_line::{ActionLine, Client, Logged};
@@ -41,6 +42,7 @@ const HANG_UP_READS_MAX: u32 = 256;
 
 const _: () = assert!(OUTPUT_BYTES >= 2 * REPLY_BYTES_MAX);
 const _: () = assert!(OUTPUT_BYTES >= EXPLANATION_BYTES_MAX);
+const _: () = assert!(OUTPUT_BYTES >= stats::PIECE_BYTES_MAX);
 
 /// Bytes from and to a client, while something is done with them.
 struct Buffers {
@@ -252,6 +254,12 @@ impl Connection<'_, '_> {
             if self.is_local && request.request == Some(EXPLAIN) {
                 self.make_room(EXPLANATION_BYTES_MAX, output).await?;
                 explain(self.shared, &request, now, output);
+            } else if self.is_local && request.request == Some(STATS) {
+                let now = self.shared.test_time(&request).unwrap_or(now);
+                for piece in 0..stats::PIECES {
+                    self.make_room(stats::PIECE_BYTES_MAX, output).await?;
+                    stats::append_piece(output, piece, self.shared, now);
+                }
             } else {
                 self.make_room(REPLY_BYTES_MAX, output).await?;
                 answer(self.shared, &request, now, output);

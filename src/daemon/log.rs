@@ -57,6 +57,8 @@ struct Stream {
     written_bytes: usize,
     /// Lines dropped since the last one that found room.
     dropped_lines: u32,
+    /// Lines that nobody will read.
+    lost_lines: u64,
     to_journal: bool,
     /// A terminal, opened anew so that writing to it does not block; poll(2) does not promise that for terminals.
     /// Boxed, because all bits of a static that has no terminal are zero only so, and only then is its memory not in the program.
@@ -95,6 +97,13 @@ pub(super) fn abort_on_panic() {
         }
         std::process::abort();
     }));
+}
+
+/// Lines that nobody will read: there was no room for them, or nobody there.
+pub(super) fn lost_lines() -> u64 {
+    let state = LOG.lock();
+    let syslog = state.out.syslog.as_ref().map_or(0, |it| it.lost_in_all());
+    state.out.lost_lines + state.err.lost_lines + syslog
 }
 
 /// Writes lines as they come, for ever.
@@ -196,6 +205,7 @@ impl Stream {
             lines: Vec::new(),
             written_bytes: 0,
             dropped_lines: 0,
+            lost_lines: 0,
             to_journal: false,
             terminal: None,
             syslog: None,
@@ -223,6 +233,7 @@ impl Stream {
             self.forget_written();
             self.try_push(level, message)
         };
+        self.lost_lines += u64::from(!pushed);
         self.dropped_lines = if pushed {
             0
         } else {
@@ -300,7 +311,10 @@ impl Stream {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return false,
                 // A closed pipe or a full disk: there is nobody to tell.
-                Err(_) => self.written_bytes += piece.len(),
+                Err(_) => {
+                    self.lost_lines += piece.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                    self.written_bytes += piece.len();
+                }
             }
         }
         self.forget_written();

@@ -9,11 +9,14 @@ mod explain;
 mod folder;
 mod listener;
 mod log;
+pub mod metrics;
 mod pidfile;
 mod privileges;
 mod reload;
 mod saver;
+mod saves;
 mod signals;
+mod stats;
 mod store;
 mod syslog;
 
@@ -50,9 +53,11 @@ use crate::daemon::clock::Clock;
 use crate::daemon::complaints::{Complaint, Complaints};
 use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
+use crate::daemon::metrics::Id;
 use crate::daemon::pidfile::Pidfile;
 use crate::daemon::reload::{ListsInForce, load_lists};
 use crate::daemon::saver::{save_now, save_when_due};
+use crate::daemon::saves::Saves;
 use crate::daemon::signals::Signals;
 use crate::daemon::store::Store;
 use crate::engine::access::Access;
@@ -139,6 +144,8 @@ struct Shared<'a> {
     answers: Cell<u64>,
     /// How often a new connection found no free place.
     limit_reached: Cell<u64>,
+    /// None if nothing is kept.
+    saves: Cell<Option<Saves>>,
     /// Somebody waits here for being told to save.
     save_wanted: Sender<()>,
 }
@@ -224,7 +231,7 @@ fn serve_until_signal(
     let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let Memory { slots, buckets } = &mut *memory;
     let table = Table::new(slots, buckets, settings.entries_max);
-    let (mut engine, clock) = load(store.as_mut(), settings.policy, table)?;
+    let (mut engine, clock, saves) = load(store.as_mut(), settings.policy, table)?;
     *engine.access_mut() = access;
     for listener in &listeners {
         ::log::info!("listening on {}", listener.endpoint());
@@ -242,6 +249,7 @@ fn serve_until_signal(
         complaints: Complaints::default(),
         answers: Cell::new(0),
         limit_reached: Cell::new(0),
+        saves: Cell::new(saves),
         save_wanted,
     };
     let end = {
@@ -302,19 +310,19 @@ pub fn change_snapshot<T>(
     let Memory { slots, buckets } = &mut *memory;
     // Whatever --max-entries is, nothing of what there is may get lost here.
     let table = Table::new(slots, buckets, ENTRIES_MAX);
-    let (mut engine, clock) = load(Some(&mut store), policy, table)?;
+    let (mut engine, clock, _) = load(Some(&mut store), policy, table)?;
     let changed = change(&mut engine, clock.now())?;
     save_now(&mut store, &mut engine, clock.moment())
         .map_err(|error| Error::failure(format!("cannot save to {path}: {error}")))?;
     Ok(changed)
 }
 
-/// The engine and the clock as the snapshot left them, or new ones.
+/// The engine and the clock as the snapshot left them, or new ones; and what there is to say of the snapshot, if one is kept.
 fn load<'a>(
     mut store: Option<&mut Store>,
     policy: Policy,
     table: Table<'a>,
-) -> Result<(Engine<'a>, Clock), Error> {
+) -> Result<(Engine<'a>, Clock, Option<Saves>), Error> {
     let found = store.as_mut().and_then(|store| store.survey());
     let clock = Clock::start(found.as_ref());
     let key = match &found {
@@ -325,7 +333,8 @@ fn load<'a>(
     if let (Some(store), Some(found)) = (&mut store, &found) {
         store.load(found, &mut engine, &clock);
     }
-    Ok((engine, clock))
+    let saves = store.map(|_| Saves::since(found.as_ref()));
+    Ok((engine, clock, saves))
 }
 
 /// Becomes another user, who then has what was made before.
@@ -452,19 +461,19 @@ fn take_signal(signal: Signal, lists: &Sources, shared: &Shared<'_>) {
 }
 
 fn log_counts(shared: &Shared<'_>) {
-    let engine = shared.engine.borrow();
-    let total = |kind| shared.complaints.total(kind);
+    let now = shared.clock.now();
+    let entries = shared.engine.borrow().table().len();
+    let count = |id| stats::value(shared, id, 0, now).unwrap_or_default();
     ::log::info!(
-        "{} requests answered, {} entries; {} connections, limit reached {} times, {} closed to make room; \
+        "{} requests answered, {entries} entries; {} connections, limit reached {} times, {} closed to make room; \
          {} clients without the protocol, {} requests not judged, {} entries evicted young",
-        shared.answers.get(),
-        engine.table().len(),
-        shared.admission.admitted(),
-        shared.limit_reached.get(),
-        shared.admission.given_way(),
-        total(Complaint::Malformed),
-        total(Complaint::Unjudged),
-        total(Complaint::TableTooSmall),
+        count(Id::Requests),
+        count(Id::ConnectionsAccepted),
+        count(Id::ConnectionLimitReached),
+        count(Id::ConnectionsClosedForRoom),
+        count(Id::Malformed),
+        count(Id::Unjudged),
+        count(Id::EvictedYoung),
     );
 }
 

@@ -43,7 +43,10 @@ pub(super) async fn save_when_due(
         if !is_wanted && !has_changed && !store.is_behind() {
             continue;
         }
+        let begun = shared.clock.now();
         let outcome = save(shared, store, with_pending).await;
+        let saves = shared.saves.get().unwrap_or_default();
+        shared.saves.set(Some(saves.after(&outcome, begun)));
         with_pending &= outcome.is_err();
         retry_pause = match &outcome {
             Ok(_) => None,

@@ -62,8 +62,10 @@ pub(super) struct Syslog {
     facility: Facility,
     process: u32,
     socket: Option<Socket>,
-    /// Lines that nobody took.
+    /// Lines that nobody took, and that have yet to be told of.
     lost_lines: u32,
+    /// Lines that nobody took.
+    lost_in_all: u64,
 }
 
 struct Socket {
@@ -85,7 +87,13 @@ impl Syslog {
             process: std::process::id(),
             socket: None,
             lost_lines: 0,
+            lost_in_all: 0,
         }
+    }
+
+    /// Lines that nobody took so far.
+    pub(super) fn lost_in_all(&self) -> u64 {
+        self.lost_in_all
     }
 
     /// Writes what a line begins with.
@@ -107,6 +115,7 @@ impl Syslog {
             }
         }
         self.lost_lines = self.lost_lines.saturating_add(1);
+        self.lost_in_all += 1;
         Some(line.len())
     }
 
