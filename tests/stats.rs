@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
-use support::{Client, Scratch, Server, greylet, request, run, say};
+use support::{Client, PATIENCE, Scratch, Server, greylet, request, run, say};
 
 /// The beginning of an hour, well before the test runs.
 const HOUR: u64 = 3_600 * 490_000;
@@ -324,6 +326,12 @@ fn the_hours_are_in_order() {
         .find(|line| line.starts_with("  last 24 hours"))
         .expect("a row");
     assert_eq!(row.matches('@').count(), 1);
+    // Now is at the right end.
+    let graph = row.split('|').nth(1).expect("a graph");
+    assert!(
+        (12..=13).contains(&graph.find('@').expect("a peak")),
+        "{row}"
+    );
 }
 
 #[test]
@@ -362,6 +370,15 @@ fn who_does_not_speak_the_protocol() {
     assert_eq!(json(&server.listening[0])["protocol_errors"], 1);
 }
 
+/// Waits for what must come.
+fn until(mut is_there: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_there() {
+        assert!(begun.elapsed() < PATIENCE, "it has not come");
+        std::thread::yield_now();
+    }
+}
+
 /// Every write to /dev/full fails.
 #[test]
 fn lines_that_nobody_gets() {
@@ -378,9 +395,7 @@ fn lines_that_nobody_gets() {
         .stderr(Stdio::null())
         .spawn()
         .expect("greylet starts");
-    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-        std::thread::yield_now();
-    }
+    until(|| UnixStream::connect(&socket).is_ok());
     let mut client = Client::unix(&socket);
     let lost = |client: &mut Client<_>| -> u64 {
         told(client, HOUR)["log_lines_lost"]
@@ -388,16 +403,12 @@ fn lines_that_nobody_gets() {
             .expect("a number")
     };
     // What it says at the start.
-    while lost(&mut client) == 0 {
-        std::thread::yield_now();
-    }
+    until(|| lost(&mut client) > 0);
     let before = lost(&mut client);
     for _ in 0..3 {
         client.ask(request(&[]));
     }
-    while lost(&mut client) < before + 3 {
-        std::thread::yield_now();
-    }
+    until(|| lost(&mut client) >= before + 3);
     child.kill().expect("it runs");
     child.wait().expect("it ends");
 }
