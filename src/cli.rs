@@ -123,6 +123,12 @@ pub struct Serve {
     /// recipients whose mail is never greylisted; repeatable (default whitelist_recipients and .local in /etc/greylet)
     #[argh(option, arg_name = "FILE")]
     pub whitelist_recipients: Vec<String>,
+    /// senders whose mail is never greylisted if the client has a verified name; repeatable (default whitelist_senders and .local in /etc/greylet)
+    #[argh(option, arg_name = "FILE")]
+    pub whitelist_senders: Vec<String>,
+    /// the only recipients whose mail is greylisted; repeatable (default greylist_recipients and .local in /etc/greylet; without one all)
+    #[argh(option, arg_name = "FILE")]
+    pub greylist_recipients: Vec<String>,
     /// go on as this user once it listens (default whoever starts it)
     #[argh(option, arg_name = "NAME|UID")]
     pub user: Option<String>,
@@ -357,6 +363,15 @@ pub struct Check {
     /// as for serve; repeatable
     #[argh(option, arg_name = "FILE")]
     pub whitelist_recipients: Vec<String>,
+    /// as for serve; repeatable
+    #[argh(option, arg_name = "FILE")]
+    pub whitelist_senders: Vec<String>,
+    /// as for serve; repeatable
+    #[argh(option, arg_name = "FILE")]
+    pub greylist_recipients: Vec<String>,
+    /// as for serve, so that delays of recipients can be held against it
+    #[argh(option, arg_name = "DAYS|HOURSh")]
+    pub retry_window: Option<String>,
     /// which line matches this verified name of a client?
     #[argh(option, arg_name = "NAME")]
     pub client_name: Option<String>,
@@ -366,6 +381,9 @@ pub struct Check {
     /// which line matches this recipient?
     #[argh(option, arg_name = "ADDRESS")]
     pub recipient: Option<String>,
+    /// which line matches this sender?
+    #[argh(option, arg_name = "ADDRESS")]
+    pub sender: Option<String>,
 }
 
 /// Turn Postgrey's options into greylet's, and say what differs. Reads /etc/default/postgrey when nothing is given, and Postgrey's lists.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use greylet::engine::access::{Clients, Fault, Recipients};
+use greylet::engine::access::{Addresses, Clients, Fault, Recipients};
 use nix::sys::signal::{Signal, kill};
 use proptest::prelude::*;
 use support::{Scratch, Server, request, run};
@@ -58,6 +58,11 @@ fn client_lines() {
         "pool example.com",
         "POOL\t Mail.Example.com  # comment",
         "pool pool.example",
+        "nowhite example.com",
+        "Nowhite\t com # comment",
+        "nowhite unknown",
+        "nowhite 192.0.2.0/24",
+        "nowhite 2001:db8::/32",
     ] {
         assert_eq!(said_of_client(line), None, "{line}");
     }
@@ -155,6 +160,23 @@ fn client_lines() {
         (r"pool /\.example\.com$/", Invalid, ""),
         ("pool \u{1}.example", Invalid, ""),
         ("pools example.com", Invalid, ""),
+        (
+            "nowhite",
+            Doubtful,
+            "nowhite example.com for clients that are never auto-whitelisted",
+        ),
+        ("nowhite .example.com", Invalid, "nowhite example.com"),
+        ("nowhite 192.168.", Invalid, "nowhite 192.168.0.0/16"),
+        ("nowhite 192.168", Doubtful, "nowhite 192.168.0.0/16"),
+        ("nowhite a@example.com", Invalid, ""),
+        ("nowhite example.com OK", Invalid, "nowhite example.com"),
+        ("nowhite example.com delay=60", Invalid, ""),
+        (r"nowhite /\.example\.com$/", Invalid, ""),
+        (
+            "example.com delay=60",
+            Invalid,
+            "user@example.org delay=60 there",
+        ),
     ] {
         assert_eq!(said_of_client(line), with(fault, instead), "{line}");
     }
@@ -177,8 +199,27 @@ fn recipient_lines() {
         "example.org",
         "localhost",
         "/^info@/",
+        "user@example.org delay=60",
+        "user@ DELAY=1 Greylist=Suspicious",
+        "example.org\tgreylist=all  delay=86400 # why",
+        "/^a=b@/ delay=60",
     ] {
         assert_eq!(said_of_recipient(line), None, "{line}");
+    }
+    let known = "delay=SECONDS, or greylist=suspicious or all";
+    for value in [
+        "0",
+        "86401",
+        "5m",
+        "-1",
+        "+1",
+        "1.5",
+        "99999999999",
+        "\u{663}",
+    ] {
+        let line = format!("b@ delay={value}");
+        let said = with(Invalid, "delay=300 for five minutes");
+        assert_eq!(said_of_recipient(&line), said, "{line}");
     }
     for (line, fault, instead) in [
         ("@example.org", NeverMatches, "example.org"),
@@ -221,9 +262,64 @@ fn recipient_lines() {
         ("2001:db8::/32", NeverMatches, ""),
         ("192.0.2.0/24", NeverMatches, ""),
         ("192.168.", NeverMatches, ""),
+        ("b@ deley=60", Invalid, known),
+        ("b@ delay=60 OK", Invalid, known),
+        ("b@ delay = 60", Invalid, known),
+        ("b@ delay= 60", Invalid, known),
+        ("b@ =60", Invalid, known),
+        ("b@ delay=60 Delay=60", Invalid, "one of them"),
+        ("b@ greylist=all greylist=all", Invalid, "one of them"),
+        (
+            "b@ greylist=none",
+            Invalid,
+            "greylist=suspicious or greylist=all",
+        ),
+        ("delay=60", NeverMatches, "user@example.org delay=60"),
+        (
+            "greylist=all delay=60",
+            NeverMatches,
+            "user@example.org greylist=all",
+        ),
+        (
+            ".example.org delay=60",
+            NeverMatches,
+            "example.org delay=60",
+        ),
+        ("/a b=c/", Invalid, r"\s for a blank"),
+        ("/[/ delay=60", Invalid, ""),
+        ("nowhite example.org", Invalid, "it there"),
+        ("b@\nB@ delay=60", NeverMatches, "one of them"),
+        ("b@ delay=60\nb@ delay=61", NeverMatches, "one of them"),
     ] {
         assert_eq!(said_of_recipient(line), with(fault, instead), "{line}");
     }
+    for lines in [
+        "b@\nb@",
+        "b@ delay=60\nB@ delay=60",
+        "b@\nb@r.example delay=60",
+    ] {
+        assert_eq!(said_of_recipient(lines), None, "{lines}");
+    }
+    // Only recipients have keys.
+    let said = |line: &str| {
+        Addresses::read([line.as_bytes()])
+            .1
+            .kept
+            .pop()
+            .expect("a finding")
+    };
+    let remark = said("a@s.example delay=60").remark;
+    assert_eq!(
+        (remark.fault, remark.instead.as_deref()),
+        (Invalid, Some("a@s.example"))
+    );
+    assert!(
+        remark.why.contains("whitelist_recipients"),
+        "{}",
+        remark.why
+    );
+    let endless = format!("b@ {}=1", "x".repeat(5_000));
+    assert_eq!(said_of_recipient(&endless), with(Invalid, ""));
 }
 
 /// The advice is good: the line that is proposed has nothing to be said of, and matches what was meant.
@@ -467,6 +563,75 @@ proptest! {
     }
 }
 
+/// How much a word says of an address, if it matches: of the user more than of the domain, and of both more with each byte.
+fn says(word: &str, address: &str) -> Option<(u8, usize, bool)> {
+    let escaped = regex_lite::escape;
+    let (pattern, says) = match word.split_once('@') {
+        _ if word.starts_with('/') => (word.trim_matches('/').to_owned(), (0, 0, false)),
+        Some((user, domain)) => {
+            let end = match domain {
+                "" => String::new(),
+                domain => format!("{}$", escaped(domain)),
+            };
+            let pattern = format!(r"^{}(\+[^@]+)?@{end}", escaped(user));
+            (pattern, (2, user.len(), !domain.is_empty()))
+        }
+        None => (format!(r"(@|\.){}$", escaped(word)), (1, word.len(), false)),
+    };
+    let pattern = regex_lite::RegexBuilder::new(&pattern)
+        .case_insensitive(true)
+        .build()
+        .expect("a pattern");
+    pattern.is_match(address).then_some(says)
+}
+
+/// Users with and without extensions at domains and their subdomains.
+fn address(domains: &[&'static str]) -> impl Strategy<Value = String> {
+    let users = ["a", "b", "B", "a+b", "A+b+a", "a+b+a", "+a"];
+    let (users, domains) = (users.to_vec(), domains.to_vec());
+    (prop::sample::select(users), prop::sample::select(domains))
+        .prop_map(|(user, domain)| format!("{user}@{domain}"))
+}
+
+fn word_or_pattern() -> impl Strategy<Value = String> {
+    let others = ["a", "b.a", "A.b.a", "/a/", "/^b/", r"/\+/"].map(str::to_owned);
+    prop_oneof![
+        2 => address(&["", "a", "b.a", "B.A", "a.b.a"]),
+        1 => word(),
+        2 => prop::sample::select(others.to_vec()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of all lines that match, the one that says most applies, and of two that say the same the first.
+    #[test]
+    fn the_line_that_applies_like_a_search_from_end_to_end(
+        lines in prop::collection::vec((word_or_pattern(), any::<bool>()), 0..10),
+        recipient in prop_oneof![3 => address(&["a", "b.a", "a.b.a"]), 1 => word()],
+    ) {
+        let text: String = lines
+            .iter()
+            .zip(1..)
+            .map(|((word, has_key), number)| match has_key {
+                true => format!("{word} delay={number}\n"),
+                false => format!("{word}\n"),
+            })
+            .collect();
+        let (recipients, _) = Recipients::read([text.as_bytes()]);
+        let matching = lines.iter().zip(1_u32..).filter_map(|((word, has_key), number)| {
+            Some((says(word, &recipient)?, std::cmp::Reverse(number), *has_key))
+        });
+        let expected = matching.max().map(|(_, number, has_key)| (number.0, has_key.then_some(number.0)));
+        let found = recipients.find(recipient.as_bytes()).map(|line| {
+            let delay = line.policy.and_then(|policy| policy.delay);
+            (line.origin.line, delay.map(|delay| delay.get()))
+        });
+        prop_assert_eq!(found, expected, "{:?}", text);
+    }
+}
+
 fn is_passed(server: &Server, client_name: &str) -> bool {
     let changes = [
         ("client_name", Some(client_name)),
@@ -652,6 +817,28 @@ fn check() {
     assert_eq!(code, 1);
     let instead = "`pool .example.net` would match if it were written pool example.net";
     assert!(printed.contains(instead), "{printed}");
+    let nowhite = scratch.path("nowhite");
+    std::fs::write(&nowhite, "nowhite example.com\nnowhite 192.0.2.0/24\n").expect("a list");
+    let nowhite = format!("--whitelist-clients={nowhite}");
+    for (word, line) in [
+        (
+            "--client-name=mx.example.com",
+            "line 1: `nowhite example.com`",
+        ),
+        (
+            "--client-address=192.0.2.9",
+            "line 2: `nowhite 192.0.2.0/24`",
+        ),
+    ] {
+        let (code, printed) = checked(&[&nowhite, word]);
+        let said = format!(
+            "{line} covers it: such clients are greylisted like any other, and never auto-whitelisted"
+        );
+        assert!(
+            code == 0 && printed.contains(&said) && printed.contains("no line matches"),
+            "{printed}"
+        );
+    }
     let dead = scratch.path("dead");
     std::fs::write(&dead, ".example.com\nexample.net\n").expect("a list");
     let dead = format!("--whitelist-clients={dead}");
@@ -671,4 +858,85 @@ fn check() {
         run(&["check", "--client-address=mail"], b"").status.code(),
         Some(2)
     );
+}
+
+#[test]
+fn check_of_rules() {
+    let scratch = Scratch::new("checkrules");
+    let list = |option: &str, name: &str, text: &str| {
+        std::fs::write(scratch.path(name), text).expect("a list");
+        format!("--{option}={}", scratch.path(name))
+    };
+    let recipients = list(
+        "whitelist-recipients",
+        "recipients",
+        "boss@example.org delay=7200\nuser delay=60\n",
+    );
+    let senders = list(
+        "whitelist-senders",
+        "senders",
+        "example.com\n*.example.net\n",
+    );
+    let greylisted = list("greylist-recipients", "greylisted", "example.org\n");
+    let check = |words: &[&str]| {
+        let lists = [&recipients[..], &senders, &greylisted];
+        checked(&[&lists[..], words].concat())
+    };
+    let (code, printed) = check(&[]);
+    assert_eq!(code, 1);
+    assert!(
+        printed.contains("senders line 2: `*.example.net` can never match"),
+        "{printed}"
+    );
+    assert!(printed.contains("list of senders: 2 rules"), "{printed}");
+    assert!(
+        printed.contains("list of greylisted recipients: 1 rules"),
+        "{printed}"
+    );
+    let (_, printed) = checked(&[]);
+    assert!(!printed.contains("senders"), "{printed}");
+    for (words, said) in [
+        (
+            &["--recipient=boss+x@example.org"][..],
+            "recipients line 1: `boss@example.org delay=7200`\n  so its mail is greylisted, but as this line says\n",
+        ),
+        (
+            &["--recipient=boss@example.org"],
+            "greylisted recipient boss@example.org: matched by",
+        ),
+        (
+            &["--recipient=b@example.com"],
+            "greylisted recipient b@example.com: no line matches, so its mail is not greylisted",
+        ),
+        (
+            &["--recipient=user@r.example"],
+            "recipients line 2: `user` is a domain; a user at any domain is user@",
+        ),
+        (
+            &["--sender=a@mail.example.com"],
+            "senders line 1: `example.com`\n  it counts only if the client has a verified name",
+        ),
+        (
+            &["--sender=a@example.com", "--client-name=unknown"],
+            "  this client has no verified name, so the line does not count",
+        ),
+        (
+            &["--sender=a@example.com", "--client-name=a.b"],
+            "  this client has a verified name, so the line counts",
+        ),
+        (
+            &["--sender=a@b.example.net"],
+            "`*.example.net` would match if it were written example.net",
+        ),
+        (&["--sender="], "no line matches mail without a sender"),
+        (
+            &["--retry-window=2h"],
+            "a retry window of 7200 seconds no retry could be in time; write delay=7199 at most",
+        ),
+    ] {
+        let (_, printed) = check(words);
+        assert!(printed.contains(said), "{words:?}: {printed}");
+    }
+    let wrong = run(&["check", "--retry-window=x"], b"");
+    assert_eq!(wrong.status.code(), Some(2));
 }

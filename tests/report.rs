@@ -237,6 +237,19 @@ With --greylist=suspicious, of 0 mails deferred
 
 /// Summer time ends between a first try and its retry.
 #[test]
+fn reasons_of_lists() {
+    let client =
+        "client_name=x, client_address=192.0.2.1, sender=a@s.example, recipient=b@r.example";
+    let reasons = ["sender whitelist", "recipient not greylisted", "made up"];
+    let lines = reasons.map(|reason| format!("action=pass, reason={reason}, {client}\n"));
+    let json = json_report(&[], lines.concat().as_bytes());
+    assert_eq!(
+        json["passed_at_once"],
+        json!({"sender whitelist": 1, "recipient not greylisted": 1, "other": 1})
+    );
+}
+
+#[test]
 fn greylet_in_the_journal() {
     let report = json_report(&[&case("greylet-journald.log")], b"");
     assert_eq!(

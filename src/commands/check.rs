@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use crate::cli::Check;
-use crate::commands::print;
-use crate::engine::access::{Clients, Fault, Origin, Recipients};
+use crate::commands::{print, serve};
+use crate::engine::access::{Addresses, Clients, Fault, Origin, Recipients};
 use crate::engine::identity::{is_verified_name, parse_address};
+use crate::engine::null_sender::is_null_sender;
 use crate::engine::text::Printable;
 use crate::error::Error;
-use crate::lists::{Loaded, Sources};
+use crate::lists::{Loaded, Paths, Sources};
 
 /// Reads the lists as serve would, and prints every line that is in doubt, and what was asked.
 ///
@@ -18,11 +19,27 @@ use crate::lists::{Loaded, Sources};
 /// The command line is wrong, or the output cannot be written.
 pub fn run(options: &Check) -> Result<ExitCode, Error> {
     let address = options.client_address.as_deref().map(address).transpose()?;
-    let sources = Sources::new(&options.whitelist_clients, &options.whitelist_recipients);
+    let mut sources = Sources::new(Paths {
+        clients: &options.whitelist_clients,
+        recipients: &options.whitelist_recipients,
+        senders: &options.whitelist_senders,
+        greylisted: &options.greylist_recipients,
+    });
+    if let Some(retry_window) = serve::retry_window(options.retry_window.as_deref())? {
+        sources.retry_window = retry_window;
+    }
     let (clients, recipients) = (sources.load_clients(), sources.load_recipients());
+    let (senders, greylisted) = (sources.load_senders(), sources.load_greylisted());
     let mut report = Report::default();
     report.add_list("clients", &clients, clients.list.len());
     report.add_list("recipients", &recipients, recipients.list.len());
+    // Of these there may be none.
+    if senders.has_files() {
+        report.add_list("senders", &senders, senders.list.len());
+    }
+    if greylisted.has_files() {
+        report.add_list("greylisted recipients", &greylisted, greylisted.list.len());
+    }
     if let Some(name) = &options.client_name {
         report.add_client_name(&clients, name);
     }
@@ -31,6 +48,10 @@ pub fn run(options: &Check) -> Result<ExitCode, Error> {
     }
     if let Some(recipient) = &options.recipient {
         report.add_recipient(&recipients, recipient);
+        report.add_opt_in(&greylisted, recipient);
+    }
+    if let Some(sender) = &options.sender {
+        report.add_sender(&senders, sender, options.client_name.as_deref());
     }
     print(&report.text)?;
     Ok(if report.is_faulty {
@@ -89,6 +110,7 @@ impl Report {
             None => self.line(&format!("{of}: no line matches")),
         }
         self.add_pool(clients, name);
+        self.add_nowhite(clients, clients.list.find_nowhite(name.as_bytes(), None));
         if found.is_some() {
             return;
         }
@@ -97,7 +119,9 @@ impl Report {
         }
         self.add_if_written_otherwise(clients, |text| {
             let (clients, name) = (Clients::read([text]).0, name.as_bytes());
-            clients.find_name(name).is_some() || clients.find_pool(name).is_some()
+            clients.find_name(name).is_some()
+                || clients.find_pool(name).is_some()
+                || clients.find_nowhite(name, None).is_some()
         });
         self.add_ends(
             clients,
@@ -117,14 +141,31 @@ impl Report {
         ));
     }
 
+    fn add_nowhite(&mut self, clients: &Loaded<Clients>, origin: Option<Origin>) {
+        let Some(origin) = origin else {
+            return;
+        };
+        let (place, content) = (clients.place(origin), clients.content(origin));
+        self.line(&format!(
+            "  {place}: `{content}` covers it: such clients are greylisted like any other, and never auto-whitelisted"
+        ));
+    }
+
     fn add_client_address(&mut self, clients: &Loaded<Clients>, address: IpAddr) {
         let of = format!("client address {address}");
-        if let Some(origin) = clients.list.find_address(address) {
-            return self.add_match(clients, &of, origin);
+        let found = clients.list.find_address(address);
+        match found {
+            Some(origin) => self.add_match(clients, &of, origin),
+            None => self.line(&format!("{of}: no line matches")),
         }
-        self.line(&format!("{of}: no line matches"));
+        self.add_nowhite(clients, clients.list.find_nowhite(b"", Some(address)));
+        if found.is_some() {
+            return;
+        }
         self.add_if_written_otherwise(clients, |text| {
-            Clients::read([text]).0.find_address(address).is_some()
+            let clients = Clients::read([text]).0;
+            clients.find_address(address).is_some()
+                || clients.find_nowhite(b"", Some(address)).is_some()
         });
         for (place, content) in words(clients).filter(|(_, content)| content.starts_with('/')) {
             let is_about_it = Clients::read([content.as_bytes()]).0;
@@ -141,32 +182,89 @@ impl Report {
 
     fn add_recipient(&mut self, recipients: &Loaded<Recipients>, recipient: &str) {
         let of = format!("recipient {recipient}");
-        if let Some(origin) = recipients.list.find(recipient.as_bytes()) {
-            return self.add_match(recipients, &of, origin);
+        if let Some(line) = recipients.list.find(recipient.as_bytes()) {
+            self.add_match(recipients, &of, line.origin);
+            if line.policy.is_some() {
+                self.line("  so its mail is greylisted, but as this line says");
+            }
+            return;
         }
         self.line(&format!("{of}: no line matches"));
-        self.add_if_written_otherwise(recipients, |text| {
+        self.add_near_addresses(recipients, recipient, |text| {
             Recipients::read([text])
                 .0
                 .find(recipient.as_bytes())
                 .is_some()
         });
-        let local_part = recipient.split(['@', '+']).next().unwrap_or_default();
-        for (place, content) in words(recipients) {
+    }
+
+    /// Whether there is a list of those who are greylisted, and it has the recipient.
+    fn add_opt_in(&mut self, greylisted: &Loaded<Addresses>, recipient: &str) {
+        if greylisted.list.is_empty() {
+            return;
+        }
+        let of = format!("greylisted recipient {recipient}");
+        if let Some(origin) = greylisted.list.find(recipient.as_bytes()) {
+            return self.add_match(greylisted, &of, origin);
+        }
+        self.line(&format!(
+            "{of}: no line matches, so its mail is not greylisted"
+        ));
+        self.add_near_addresses(greylisted, recipient, |text| {
+            Addresses::read([text])
+                .0
+                .find(recipient.as_bytes())
+                .is_some()
+        });
+    }
+
+    fn add_sender(&mut self, senders: &Loaded<Addresses>, sender: &str, client_name: Option<&str>) {
+        let of = format!("sender {sender}");
+        if is_null_sender(sender.as_bytes()) {
+            self.line(&format!("{of}: no line matches mail without a sender"));
+        } else if let Some(origin) = senders.list.find(sender.as_bytes()) {
+            self.add_match(senders, &of, origin);
+            self.line(match client_name {
+                Some(name) if is_verified_name(name.as_bytes()) => {
+                    "  this client has a verified name, so the line counts; senders can be forged"
+                }
+                Some(_) => "  this client has no verified name, so the line does not count",
+                None => "  it counts only if the client has a verified name; senders can be forged",
+            });
+        } else {
+            self.line(&format!("{of}: no line matches"));
+            self.add_near_addresses(senders, sender, |text| {
+                Addresses::read([text]).0.find(sender.as_bytes()).is_some()
+            });
+        }
+    }
+
+    /// Lines that nearly match an address, and why they do not.
+    fn add_near_addresses<L>(
+        &mut self,
+        addresses: &Loaded<L>,
+        address: &str,
+        matches: impl Fn(&[u8]) -> bool,
+    ) {
+        self.add_if_written_otherwise(addresses, matches);
+        let local_part = address.split(['@', '+']).next().unwrap_or_default();
+        for (place, content) in words(addresses) {
+            // Without its keys.
+            let content = content.split_ascii_whitespace().next().unwrap_or_default();
             if content.eq_ignore_ascii_case(local_part) {
                 self.line(&format!(
                     "  {place}: `{content}` is a domain; a user at any domain is {content}@"
                 ));
             }
-            if is_at_subdomain(recipient, &content) {
+            if is_at_subdomain(address, content) {
                 self.line(&format!(
                     "  {place}: `{content}` is the user at exactly this domain, not at its subdomains"
                 ));
             }
         }
         self.add_ends(
-            recipients,
-            recipient,
+            addresses,
+            address,
             "a domain matches from the @, or from a dot on",
         );
     }
@@ -195,7 +293,8 @@ impl Report {
         for (place, content) in words(loaded) {
             // What begins otherwise is told of already.
             let is_word = content.starts_with(|first: char| first.is_ascii_alphanumeric());
-            if is_word && asked.ends_with(&content.to_ascii_lowercase()) {
+            let word = content.split_ascii_whitespace().next().unwrap_or_default();
+            if is_word && asked.ends_with(&word.to_ascii_lowercase()) {
                 self.line(&format!("  {place}: `{content}` is its end, but {why}"));
             }
         }

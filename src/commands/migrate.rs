@@ -8,7 +8,7 @@ use crate::commands::shell::{assigned, quoted, words as shell_words};
 use crate::commands::{print, serve};
 use crate::daemon::{Endpoint, Settings};
 use crate::error::Error;
-use crate::lists::Sources;
+use crate::lists::{Paths, Sources};
 
 /// Where Debian keeps Postgrey's options, and its lists.
 const FILE: &str = "/etc/default/postgrey";
@@ -136,7 +136,11 @@ impl Migration {
             paths("--whitelist-clients="),
             paths("--whitelist-recipients="),
         );
-        let sources = Sources::new(&clients, &recipients);
+        let sources = Sources::new(Paths {
+            clients: &clients,
+            recipients: &recipients,
+            ..Paths::default()
+        });
         let (clients, recipients) = (sources.load_clients(), sources.load_recipients());
         let problems = clients.problems.iter().chain(&recipients.problems);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();

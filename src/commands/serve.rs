@@ -16,14 +16,14 @@ use crate::daemon::{Endpoint, Facility, FolderChoice, RunAs, Settings};
 use crate::engine::greylist::Rules;
 use crate::engine::identity::{Lookup, Prefixes};
 use crate::engine::limits::{
-    ACTION_BYTES_MAX, ENTRIES_DEFAULT, ENTRIES_MAX, ENTRIES_MIN, TEXT_BYTES_MAX,
+    ACTION_BYTES_MAX, DELAY_MAX, ENTRIES_DEFAULT, ENTRIES_MAX, ENTRIES_MIN, TEXT_BYTES_MAX,
 };
 use crate::engine::null_sender::NullSender;
 use crate::engine::reply::Texts;
 use crate::engine::time::Seconds;
 use crate::engine::{Greylist, Policy};
 use crate::error::Error;
-use crate::lists::Sources;
+use crate::lists::{Paths, Sources};
 
 const PORT_DEFAULT: u16 = 10_023;
 const CONNECTIONS_DEFAULT: u32 = 256;
@@ -43,7 +43,14 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
     let mut warnings = ineffective(&options);
     let mut endpoints = endpoints(&options, &mut warnings)?;
     let mut pidfile = pidfile(options.pidfile.as_deref())?;
-    let mut lists = Sources::new(&options.whitelist_clients, &options.whitelist_recipients);
+    let rules = rules(&options)?;
+    let mut lists = Sources::new(Paths {
+        clients: &options.whitelist_clients,
+        recipients: &options.whitelist_recipients,
+        senders: &options.whitelist_senders,
+        greylisted: &options.greylist_recipients,
+    });
+    lists.retry_window = rules.retry_window;
     if options.daemonize {
         // The daemon changes to /.
         let sockets = endpoints.iter_mut().filter_map(Endpoint::path_mut);
@@ -85,7 +92,7 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
             lookup: lookup(&options)?,
             greylist: greylist(&options)?,
             null_sender: null_sender(&options)?,
-            rules: rules(&options)?,
+            rules,
         },
         texts,
         verbosity: match (options.quiet, options.verbose) {
@@ -355,7 +362,8 @@ fn prefix_bits(name: &str, value: Option<&str>, longest: u32) -> Result<Option<u
 fn rules(options: &Serve) -> Result<Rules, Error> {
     let default = Rules::default();
     let day = Seconds::DAY.get();
-    let delay = number("--delay", options.delay.as_deref(), 1..=day, "seconds")?
+    let delay = options.delay.as_deref();
+    let delay = number("--delay", delay, 1..=DELAY_MAX.get(), "seconds")?
         .map_or(default.delay, Seconds::new);
     let retry_window =
         retry_window(options.retry_window.as_deref())?.unwrap_or(default.retry_window);
@@ -386,7 +394,7 @@ fn rules(options: &Serve) -> Result<Rules, Error> {
 }
 
 /// Days, or hours with an `h`.
-fn retry_window(value: Option<&str>) -> Result<Option<Seconds>, Error> {
+pub(super) fn retry_window(value: Option<&str>) -> Result<Option<Seconds>, Error> {
     const DAYS_MAX: u32 = 365;
     let Some(value) = value else {
         return Ok(None);

@@ -4,10 +4,10 @@ use std::fmt::{self, Write};
 
 use heapless::VecView;
 
-use crate::daemon::reload::ListsInForce;
+use crate::daemon::reload::{ListInForce, ListsInForce};
 use crate::engine::Policy;
-use crate::engine::access::Origin;
-use crate::engine::facts::{Counter, Explanation, Facts};
+use crate::engine::access::{Origin, RecipientLine};
+use crate::engine::facts::{Counter, Explanation, Facts, Listed, OptIn};
 use crate::engine::identity::Whereabouts;
 use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
 use crate::engine::log_line::Logged;
@@ -22,12 +22,12 @@ use crate::engine::verdict::{Action, Reason};
 /// What a request asks for that wants an explanation.
 pub(super) const EXPLAIN: &[u8] = b"explain";
 
-/// Longest explanation: some short lines, the names of three list files, a client's and a sender's.
+/// Longest explanation: some short lines, the names of six list files, a client's and a sender's.
 pub(super) const EXPLANATION_BYTES_MAX: usize =
-    1_400 + 3 * NAME_BYTES_MAX + 2 * LOGGED_VALUE_BYTES_MAX;
+    1_700 + 6 * NAME_BYTES_MAX + 2 * LOGGED_VALUE_BYTES_MAX;
 
 /// How much of a file's name is shown.
-const NAME_BYTES_MAX: usize = 256;
+const NAME_BYTES_MAX: usize = 200;
 
 /// An explanation on the way to its reader.
 pub(super) struct Explained<'a> {
@@ -48,26 +48,60 @@ impl Explained<'_> {
     fn try_append_to(&self, to: &mut VecView<u8>) -> fmt::Result {
         to.write_str("explained=yes\n")?;
         self.write_verdict(to)?;
-        let Explanation { listed, pool, .. } = self.explanation;
-        for (name, origin, files) in [
-            ("client list", listed.client, &self.lists.clients.names),
-            (
-                "recipient list",
-                listed.recipient,
-                &self.lists.recipients.names,
-            ),
-            ("pool", *pool, &self.lists.clients.names),
-        ] {
-            match origin {
-                Some(origin) => writeln!(to, "{name}={}", Place { origin, files })?,
-                None if name == "pool" => {}
-                None => writeln!(to, "{name}=no line")?,
-            }
-        }
+        self.write_lists(to)?;
         if let Some(facts) = &self.explanation.facts {
             self.write_facts(to, facts)?;
         }
         to.write_str("\n")
+    }
+
+    fn write_lists(&self, to: &mut VecView<u8>) -> fmt::Result {
+        let (explanation, lists) = (self.explanation, self.lists);
+        let Listed {
+            client,
+            recipient,
+            sender,
+            is_name_verified,
+            opt_in,
+        } = explanation.listed;
+        match client {
+            Some(origin) => writeln!(to, "client list={}", Place::of(origin, &lists.clients))?,
+            None => to.write_str("client list=no line\n")?,
+        }
+        match recipient {
+            None => to.write_str("recipient list=no line\n")?,
+            Some(RecipientLine { origin, policy }) => {
+                write!(
+                    to,
+                    "recipient list={}",
+                    Place::of(origin, &lists.recipients)
+                )?;
+                match policy {
+                    Some(policy) => writeln!(to, ": {policy}")?,
+                    None => to.write_str("\n")?,
+                }
+            }
+        }
+        if let Some(origin) = sender {
+            let so = match is_name_verified {
+                true => "",
+                false => ", but the client has no verified name",
+            };
+            writeln!(to, "sender list={}{so}", Place::of(origin, &lists.senders))?;
+        }
+        match opt_in {
+            OptIn::Everybody => {}
+            OptIn::Line(origin) => {
+                writeln!(to, "greylisted={}", Place::of(origin, &lists.greylisted))?;
+            }
+            OptIn::NoLine => to.write_str("greylisted=no line\n")?,
+        }
+        for (name, origin) in [("pool", explanation.pool), ("nowhite", explanation.nowhite)] {
+            if let Some(origin) = origin {
+                writeln!(to, "{name}={}", Place::of(origin, &lists.clients))?;
+            }
+        }
+        Ok(())
     }
 
     fn write_verdict(&self, to: &mut VecView<u8>) -> fmt::Result {
@@ -193,6 +227,13 @@ impl Explained<'_> {
 struct Place<'a> {
     origin: Origin,
     files: &'a [String],
+}
+
+impl Place<'_> {
+    fn of(origin: Origin, list: &ListInForce) -> Place<'_> {
+        let files = &list.names;
+        Place { origin, files }
+    }
 }
 
 impl fmt::Display for Place<'_> {

@@ -14,6 +14,8 @@ const COMPLAINTS_MAX: usize = 20;
 pub(super) struct ListsInForce {
     pub(super) clients: ListInForce,
     pub(super) recipients: ListInForce,
+    pub(super) senders: ListInForce,
+    pub(super) greylisted: ListInForce,
 }
 
 /// The files of a list.
@@ -26,40 +28,99 @@ pub(super) struct ListInForce {
 }
 
 /// Reads all lists. A list is made of the files that can be read; but when one that could be read before cannot any more, the list keeps its
-/// last good content, so that nobody is greylisted because of a slip.
+/// last good content, so that nobody is greylisted because of a slip. The list of those who are greylisted comes into force only as a whole, so that
+/// nobody's mail passes because of one; at the start all are greylisted until then.
 pub(super) fn load_lists(sources: &Sources, access: &mut Access, in_force: &mut ListsInForce) {
     let clients = sources.load_clients();
     let rules = clients.list.len();
-    if in_force.clients.take(&clients, "clients", rules) {
+    if in_force.clients.take(&clients, Kind::Clients, rules) {
         access.clients = clients.list;
     }
     let recipients = sources.load_recipients();
     let rules = recipients.list.len();
-    if in_force.recipients.take(&recipients, "recipients", rules) {
+    if in_force
+        .recipients
+        .take(&recipients, Kind::Recipients, rules)
+    {
         access.recipients = recipients.list;
+    }
+    let senders = sources.load_senders();
+    let rules = senders.list.len();
+    if in_force.senders.take(&senders, Kind::Senders, rules) {
+        access.senders = senders.list;
+    }
+    let greylisted = sources.load_greylisted();
+    let rules = greylisted.list.len();
+    if in_force
+        .greylisted
+        .take(&greylisted, Kind::Greylisted, rules)
+    {
+        access.greylisted = greylisted.list;
+    }
+}
+
+/// Which list it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Clients,
+    Recipients,
+    Senders,
+    Greylisted,
+}
+
+impl Kind {
+    /// Whose it is, for people.
+    fn whose(self) -> &'static str {
+        match self {
+            Kind::Clients => "clients",
+            Kind::Recipients => "recipients",
+            Kind::Senders => "senders",
+            Kind::Greylisted => "greylisted recipients",
+        }
     }
 }
 
 impl ListInForce {
     /// Whether a list comes into force; says so, and what is wrong with it.
-    fn take<L>(&mut self, loaded: &Loaded<L>, whose: &str, rules: usize) -> bool {
+    fn take<L>(&mut self, loaded: &Loaded<L>, kind: Kind, rules: usize) -> bool {
+        let whose = kind.whose();
         let unreadable = || loaded.problems.iter().map(Problem::path);
         // At the start there is nothing yet that could be lost.
         let is_start = self.names.is_empty();
         let was_unreadable = |path| self.unreadable.iter().any(|it| it == path);
         let gone = || self.names.iter().filter(|name| is_gone(name, loaded));
-        let is_taken = is_start || unreadable().all(was_unreadable) && gone().next().is_none();
-        complain(loaded, whose, is_taken);
+        let is_known = || unreadable().all(was_unreadable) && gone().next().is_none();
+        let is_taken = match kind {
+            Kind::Greylisted => loaded.problems.is_empty() && gone().next().is_none(),
+            _ => is_start || is_known(),
+        };
+        complain(
+            loaded,
+            whose,
+            match (is_taken, is_start) {
+                (true, _) => "going on without it",
+                (false, false) => "the last good list stays in force",
+                (false, true) => "the mail of all recipients is greylisted until it can be read",
+            },
+        );
         for name in gone() {
             log::error!(
                 "the list {name} is not there any more; the last good list stays in force ({whose}); an empty file would mean none"
             );
         }
         if is_taken {
-            log::info!(
-                "list of {whose}: {rules} rules from {}",
-                Names(&loaded.texts)
-            );
+            let is_optional = matches!(kind, Kind::Senders | Kind::Greylisted);
+            let has_file = loaded.texts.iter().any(|text| !text.name.is_empty());
+            if has_file || !is_optional {
+                let so = match kind {
+                    Kind::Greylisted if rules == 0 => ", so the mail of all is greylisted",
+                    _ => "",
+                };
+                log::info!(
+                    "list of {whose}: {rules} rules from {}{so}",
+                    Names(&loaded.texts)
+                );
+            }
             self.names = loaded.texts.iter().map(|text| text.name.clone()).collect();
             self.unreadable = unreadable().map(Path::to_owned).collect();
         }
@@ -76,13 +137,8 @@ fn is_gone<L>(name: &str, loaded: &Loaded<L>) -> bool {
         && !loaded.problems.iter().any(is_unreadable)
 }
 
-fn complain<L>(loaded: &Loaded<L>, whose: &str, is_taken: bool) {
+fn complain<L>(loaded: &Loaded<L>, whose: &str, so: &str) {
     for problem in &loaded.problems {
-        let so = if is_taken {
-            "going on without it"
-        } else {
-            "the last good list stays in force"
-        };
         log::error!("{problem}; {so} ({whose})");
     }
     for finding in loaded.findings.iter().take(COMPLAINTS_MAX) {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::engine::access::Origin;
+use crate::engine::access::{Origin, RecipientLine};
 use crate::engine::domain_name::domain_of;
 use crate::engine::greylist::{Judgement, Rules};
 use crate::engine::identity::Client;
@@ -118,20 +118,45 @@ impl<'r> Facts<'r> {
     }
 }
 
-/// Where lists have a client and a recipient.
+/// Where lists have a client, a recipient and a sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
     /// The client.
     pub client: Option<Origin>,
     /// The recipient.
-    pub recipient: Option<Origin>,
+    pub recipient: Option<RecipientLine>,
+    /// The sender, whoever may have written it there.
+    pub sender: Option<Origin>,
+    /// Whether the client has a verified name, so that there is somebody to blame for a forged sender.
+    pub is_name_verified: bool,
+    /// Whether the recipient is one of those whose mail is greylisted.
+    pub opt_in: OptIn,
+}
+
+/// What a list of the recipients whose mail is greylisted says of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OptIn {
+    /// There is no such list, so that the mail of all is.
+    #[default]
+    Everybody,
+    /// His is, because of this line.
+    Line(Origin),
+    /// His is not.
+    NoLine,
 }
 
 impl Listed {
     /// Why their mail passes, in Postgrey's order.
-    pub(super) fn reason(self) -> Option<Reason> {
-        let client = self.client.map(|_| Reason::ClientListed);
-        client.or(self.recipient.map(|_| Reason::RecipientListed))
+    pub(super) fn reason(&self) -> Option<Reason> {
+        if self.client.is_some() {
+            Some(Reason::ClientListed)
+        } else if self.recipient.is_some_and(|line| line.policy.is_none()) {
+            Some(Reason::RecipientListed)
+        } else if self.sender.is_some() && self.is_name_verified {
+            Some(Reason::SenderListed)
+        } else {
+            (self.opt_in == OptIn::NoLine).then_some(Reason::RecipientNotGreylisted)
+        }
     }
 }
 
@@ -144,6 +169,8 @@ pub struct Explanation<'r> {
     pub listed: Listed,
     /// The pool that the client is in, which says only who it is.
     pub pool: Option<Origin>,
+    /// Where it stands that the client is never auto-whitelisted.
+    pub nowhite: Option<Origin>,
     /// What is known, if the request is about a client with an address.
     pub facts: Option<Facts<'r>>,
 }
@@ -154,6 +181,7 @@ impl<'r> Explanation<'r> {
             verdict,
             listed: Listed::default(),
             pool: None,
+            nowhite: None,
             facts: None,
         }
     }

@@ -31,10 +31,14 @@ pub enum Outcome {
     NullSender,
     /// Passed: there was nothing to judge by.
     Unjudged,
+    /// Passed: a list has the sender.
+    SenderListed,
+    /// Passed: the recipient is none of those whose mail is greylisted.
+    RecipientNotGreylisted,
 }
 
 /// Number of [`Outcome`]s.
-pub const OUTCOMES: usize = Outcome::Unjudged as usize + 1;
+pub const OUTCOMES: usize = Outcome::RecipientNotGreylisted as usize + 1;
 
 /// Requests of an hour by [`Outcome`]; more than fit are as many as fit.
 pub type Counts = [u32; OUTCOMES];
@@ -74,6 +78,8 @@ impl Outcome {
             Reason::MailServer => Outcome::MailServer,
             Reason::ClientListed => Outcome::ClientListed,
             Reason::RecipientListed => Outcome::RecipientListed,
+            Reason::SenderListed => Outcome::SenderListed,
+            Reason::RecipientNotGreylisted => Outcome::RecipientNotGreylisted,
             Reason::Authenticated | Reason::Outgoing | Reason::LocalClient => Outcome::Own,
             Reason::NullSender => Outcome::NullSender,
             Reason::UnknownRequest | Reason::Missing(_) | Reason::UnparsableAddress => {

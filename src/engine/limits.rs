@@ -39,6 +39,9 @@ pub const ENTRIES_DEFAULT: u32 = 65_536;
 /// Most entries a table can have; untouched ones cost address space, not memory.
 pub const ENTRIES_MAX: u32 = 262_144;
 
+/// Longest delay of a new triplet.
+pub const DELAY_MAX: Seconds = Seconds::DAY;
+
 /// Longest line of a list, in bytes. One with a regular expression may have [`PATTERN_BYTES_MAX`].
 pub const LIST_LINE_BYTES_MAX: usize = 1_024;
 

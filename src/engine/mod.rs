@@ -30,11 +30,11 @@ use std::net::IpAddr;
 
 use heapless::VecView;
 
-use crate::engine::access::Access;
-use crate::engine::facts::{Conclusion, Counter, Explanation, Facts, Listed, Sources};
+use crate::engine::access::{Access, Origin};
+use crate::engine::facts::{Conclusion, Counter, Explanation, Facts, Listed, OptIn, Sources};
 use crate::engine::greylist::{Counted, Judgement, Rules};
 use crate::engine::history::History;
-use crate::engine::identity::{Lookup, parse_address};
+use crate::engine::identity::{Lookup, is_verified_name, parse_address};
 use crate::engine::null_sender::{AtData, AtRecipient, DataQuestions, NullSender, is_null_sender};
 use crate::engine::outgoing::DailyQuotas;
 use crate::engine::request::Request;
@@ -185,7 +185,7 @@ impl<'a> Engine<'a> {
     /// 1. what is not a whole request of Postfix's, or not about a recipient, passes (but see [`null_sender`]),
     /// 2. so do clients that have logged in, mail that goes out, and this machine itself,
     /// 3. a question that is repeated within its message transaction gets the same verdict again,
-    /// 4. clients and recipients that are listed pass,
+    /// 4. clients, recipients and senders that are listed pass, and so do recipients who are not among those that are greylisted,
     /// 5. a client without an address passes: there is nothing to know it by,
     /// 6. then it depends on what is known: see [`Conclusion`].
     pub fn decide<'r>(&mut self, request: &Request<'r>, now: Timestamp) -> Verdict<'r> {
@@ -297,25 +297,47 @@ impl<'a> Engine<'a> {
     }
 
     fn judge<'r>(&mut self, question: &Question<'r>, now: Timestamp) -> Verdict<'r> {
-        if let Some(reason) = self.listed(question).reason() {
+        let listed = self.listed(question);
+        if let Some(reason) = listed.reason() {
             return Verdict::passed(reason);
         }
-        let Some(facts) = self.facts(question, now) else {
+        let policy = self.policy_on(question, &listed);
+        let Some(facts) = self.facts(question, &policy, now) else {
             return Verdict::passed(Reason::UnparsableAddress);
         };
-        let conclusion = facts.conclusion(&self.policy, now);
-        self.remember(question, &facts, conclusion, now)
+        let conclusion = facts.conclusion(&policy, now);
+        self.remember(question, &facts, &policy, conclusion, now)
+    }
+
+    /// What holds for a question: what the lines of its recipient and its client say, and the rest as for everybody.
+    fn policy_on(&self, question: &Question<'_>, listed: &Listed) -> Policy {
+        let own = listed.recipient.and_then(|line| line.policy);
+        let mut policy = own.unwrap_or_default().over(self.policy);
+        if self.nowhite(question).is_some() {
+            policy.rules.auto_whitelist_clients = 0;
+        }
+        policy
+    }
+
+    fn nowhite(&self, question: &Question<'_>) -> Option<Origin> {
+        let clients = &self.access.clients;
+        clients.find_nowhite(question.client_name, question.address)
     }
 
     /// What is known about the client and its mail; nothing if it has no address.
-    fn facts<'r>(&self, question: &Question<'r>, now: Timestamp) -> Option<Facts<'r>> {
+    fn facts<'r>(
+        &self,
+        question: &Question<'r>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<Facts<'r>> {
         let address = question.address?;
         let pool = self.access.clients.find_pool(question.client_name);
         let pool = pool.map(|pool| pool.name);
-        let lookup = self.policy.lookup;
+        let lookup = policy.lookup;
         let client = lookup.client(address, question.client_name, question.sender, pool);
         let sources = Sources {
-            policy: &self.policy,
+            policy,
             key: &self.key,
             table: &self.table,
         };
@@ -336,10 +358,11 @@ impl<'a> Engine<'a> {
         &mut self,
         question: &Question<'_>,
         facts: &Facts<'r>,
+        policy: &Policy,
         conclusion: Conclusion,
         now: Timestamp,
     ) -> Verdict<'r> {
-        let rules = self.policy.rules;
+        let rules = policy.rules;
         let mut verdict = facts.verdict(conclusion, &rules);
         match conclusion {
             Conclusion::AutoWhitelisted | Conclusion::SenderDomainAutoWhitelisted => {
@@ -409,16 +432,28 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Where lists have the client and the recipient.
+    /// Where lists have the client, the recipient and the sender.
     fn listed(&self, question: &Question<'_>) -> Listed {
         let Access {
             clients,
             recipients,
+            senders,
+            greylisted,
         } = &self.access;
         let by_address = || clients.find_address(question.address?);
+        let has_sender = !is_null_sender(question.sender);
+        // At DATA there is no name for several recipients. Who is not greylisted has passed at RCPT already, and cannot hide the others.
+        let is_opt_in = !greylisted.is_empty() && !question.recipient.is_empty();
         Listed {
             client: clients.find_name(question.client_name).or_else(by_address),
             recipient: recipients.find(question.recipient),
+            sender: senders.find(question.sender).filter(|_| has_sender),
+            is_name_verified: is_verified_name(question.client_name),
+            opt_in: match is_opt_in.then(|| greylisted.find(question.recipient)) {
+                None => OptIn::Everybody,
+                Some(Some(origin)) => OptIn::Line(origin),
+                Some(None) => OptIn::NoLine,
+            },
         }
     }
 
@@ -450,18 +485,18 @@ impl<'a> Engine<'a> {
         };
         let listed = self.listed(&question);
         let pool = self.access.clients.find_pool(question.client_name);
-        let facts = self.facts(&question, now);
+        let policy = self.policy_on(&question, &listed);
+        let facts = self.facts(&question, &policy, now);
         let verdict = match (passed.or(listed.reason()), &facts) {
             (Some(reason), _) => Verdict::passed(reason),
             (None, None) => Verdict::passed(Reason::UnparsableAddress),
-            (None, Some(facts)) => {
-                facts.verdict(facts.conclusion(&self.policy, now), &self.policy.rules)
-            }
+            (None, Some(facts)) => facts.verdict(facts.conclusion(&policy, now), &policy.rules),
         };
         Explanation {
             verdict,
             listed,
             pool: pool.map(|pool| pool.origin),
+            nowhite: self.nowhite(&question),
             facts,
         }
     }
@@ -509,7 +544,8 @@ enum Matter<'r> {
 /// - authenticated: only with the password of a user. Outgoing: only at a service with `policy_context=outgoing`, which the administrator must
 ///   keep closed to others.
 /// - local client: no; loopback addresses are not routed, and Postfix takes the address from the connection.
-/// - lists: only a client or a recipient that the administrator has named.
+/// - lists: only a client or a recipient that the administrator has named. A sender that he has named, yes: senders can be forged, so a client without a
+///   verified name cannot, and README warns of the others. A recipient whom he has not named, only where he has named those who are greylisted.
 /// - repetition: only of a question that has passed in the same message transaction, which Postfix numbers.
 /// - mail server's name: only with `--greylist=suspicious`, and a name in verified DNS that looks like one.
 /// - wrote to: only as a sender that one of our users wrote to, from a verified name that looks like a mail server's.

@@ -130,6 +130,10 @@ pub enum Reason {
     ClientListed,
     /// A list has the recipient.
     RecipientListed,
+    /// A list has the sender, and the client's name is verified.
+    SenderListed,
+    /// There is a list of the recipients whose mail is greylisted, and it does not have the recipient.
+    RecipientNotGreylisted,
     /// The client's address has had enough first passes.
     ClientAutoWhitelisted,
     /// The organisation's mail for the sender's domain has had enough first passes.
@@ -163,6 +167,8 @@ impl fmt::Display for Reason {
             Reason::WrittenTo => f.write_str("wrote to"),
             Reason::ClientListed => f.write_str("client whitelist"),
             Reason::RecipientListed => f.write_str("recipient whitelist"),
+            Reason::SenderListed => f.write_str("sender whitelist"),
+            Reason::RecipientNotGreylisted => f.write_str("recipient not greylisted"),
             Reason::ClientAutoWhitelisted => f.write_str("client AWL"),
             Reason::SenderDomainAutoWhitelisted => f.write_str("sender domain AWL"),
             Reason::New => f.write_str("new"),

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::engine::access::{self, Clients, Finding, Findings, Origin, Recipients};
+use crate::engine::access::{self, Addresses, Clients, Finding, Findings, Origin, Recipients};
+use crate::engine::greylist::Rules;
 use crate::engine::limits::LIST_LINE_SHOWN_BYTES_MAX;
 use crate::engine::text::Printable;
+use crate::engine::time::Seconds;
 
 /// Largest list file that is read, in bytes; some hundred thousand lines.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -27,8 +29,27 @@ pub const BUILT_IN: &str = "built-in ";
 pub struct Sources {
     /// Clients that are never greylisted.
     pub clients: Vec<Source>,
-    /// Recipients whose mail is never greylisted.
+    /// Recipients whose mail is never greylisted, or otherwise than all.
     pub recipients: Vec<Source>,
+    /// Senders whose mail is never greylisted.
+    pub senders: Vec<Source>,
+    /// Recipients whose mail is greylisted.
+    pub greylisted: Vec<Source>,
+    /// What the delays of recipients have to be shorter than.
+    pub retry_window: Seconds,
+}
+
+/// The files that options name for each list; without one the defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Paths<'a> {
+    /// `--whitelist-clients`
+    pub clients: &'a [String],
+    /// `--whitelist-recipients`
+    pub recipients: &'a [String],
+    /// `--whitelist-senders`
+    pub senders: &'a [String],
+    /// `--greylist-recipients`
+    pub greylisted: &'a [String],
 }
 
 /// One file.
@@ -60,12 +81,12 @@ impl Source {
         }
     }
 
-    /// A file of a folder with its companion, and what is used if there is none.
-    fn defaults(folder: &Path, name: &str, text: &'static str) -> Vec<Source> {
+    /// A file of a folder with its companion, and what becomes of the list if there is none.
+    fn defaults(folder: &Path, name: &str, if_missing: IfMissing) -> Vec<Source> {
         vec![
             Source {
                 path: folder.join(name),
-                if_missing: IfMissing::Use(text),
+                if_missing,
             },
             Source {
                 path: folder.join(format!("{name}.local")),
@@ -166,43 +187,70 @@ impl Sources {
 
     /// Reads the list of recipients.
     pub fn load_recipients(&self) -> Loaded<Recipients> {
-        load(&self.recipients, |texts| Recipients::read(texts))
+        load(&self.recipients, |texts| {
+            Recipients::read_within(self.retry_window, texts)
+        })
+    }
+
+    /// Reads the list of senders.
+    pub fn load_senders(&self) -> Loaded<Addresses> {
+        load(&self.senders, |texts| Addresses::read(texts))
+    }
+
+    /// Reads the list of the recipients whose mail is greylisted.
+    pub fn load_greylisted(&self) -> Loaded<Addresses> {
+        load(&self.greylisted, |texts| Addresses::read(texts))
     }
 }
 
 impl Sources {
-    /// Those that the options name, or else the defaults.
-    pub fn new(clients: &[String], recipients: &[String]) -> Sources {
-        Sources::or_defaults_in(Path::new(FOLDER), clients, recipients)
+    /// Those that the options name, or else the defaults; with the retry window that is the default.
+    pub fn new(paths: Paths<'_>) -> Sources {
+        Sources::or_defaults_in(Path::new(FOLDER), paths)
     }
 
-    fn or_defaults_in(folder: &Path, clients: &[String], recipients: &[String]) -> Sources {
-        let or_defaults = |paths: &[String], name, text| match paths {
-            [] => Source::defaults(folder, name, text),
+    fn or_defaults_in(folder: &Path, paths: Paths<'_>) -> Sources {
+        let or_defaults = |paths: &[String], name, if_missing| match paths {
+            [] => Source::defaults(folder, name, if_missing),
             paths => paths.iter().map(Source::named).collect(),
         };
         Sources {
             clients: or_defaults(
-                clients,
+                paths.clients,
                 "whitelist_clients",
-                include_str!("whitelist_clients"),
+                IfMissing::Use(include_str!("whitelist_clients")),
             ),
             recipients: or_defaults(
-                recipients,
+                paths.recipients,
                 "whitelist_recipients",
-                include_str!("whitelist_recipients"),
+                IfMissing::Use(include_str!("whitelist_recipients")),
             ),
+            senders: or_defaults(paths.senders, "whitelist_senders", IfMissing::Ignore),
+            greylisted: or_defaults(paths.greylisted, "greylist_recipients", IfMissing::Ignore),
+            retry_window: Rules::default().retry_window,
         }
     }
 
     /// The paths of all files.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let sources = self.clients.iter_mut().chain(&mut self.recipients);
+        let lists = [
+            &mut self.clients,
+            &mut self.recipients,
+            &mut self.senders,
+            &mut self.greylisted,
+        ];
+        let sources = lists.into_iter().flatten();
         sources.map(|source| &mut source.path)
     }
 }
 
 impl<L> Loaded<L> {
+    /// Whether any file was there, or should have been.
+    pub fn has_files(&self) -> bool {
+        let is_there = |text: &Text| !text.name.is_empty();
+        self.texts.iter().any(is_there) || !self.problems.is_empty()
+    }
+
     /// Where something stands, for people: `FILE line N`.
     pub fn place(&self, origin: Origin) -> String {
         let name = self
@@ -306,7 +354,7 @@ mod tests {
     #[test]
     fn default_files_and_their_companions() {
         let folder = Folder::new("default-lists");
-        let load = || Sources::or_defaults_in(&folder.0, &[], &[]).load_clients();
+        let load = || Sources::or_defaults_in(&folder.0, Paths::default()).load_clients();
         let has =
             |loaded: &Loaded<Clients>, name: &str| loaded.list.find_name(name.as_bytes()).is_some();
         let places = |loaded: &Loaded<Clients>| -> Vec<String> {
@@ -334,9 +382,20 @@ mod tests {
         assert!(has(&loaded, "file.example") && has(&loaded, "companion.example"));
 
         folder.write("whitelist_recipients.local", "user@example.org\n");
-        let recipients = Sources::or_defaults_in(&folder.0, &[], &[]).load_recipients();
+        let sources = Sources::or_defaults_in(&folder.0, Paths::default());
+        let recipients = sources.load_recipients();
         assert!(recipients.list.find(b"user@example.org").is_some());
         assert!(recipients.list.find(b"postmaster@example.org").is_some());
+
+        // Of these there are no built-in ones.
+        for loaded in [sources.load_senders(), sources.load_greylisted()] {
+            assert!(loaded.list.is_empty() && loaded.problems.is_empty());
+        }
+        folder.write("whitelist_senders", "a@s.example\n");
+        folder.write("greylist_recipients.local", "b@r.example\n");
+        let (senders, greylisted) = (sources.load_senders(), sources.load_greylisted());
+        assert!(senders.problems.is_empty() && senders.list.find(b"a@s.example").is_some());
+        assert!(greylisted.problems.is_empty() && greylisted.list.find(b"b@r.example").is_some());
     }
 
     #[test]
@@ -344,7 +403,12 @@ mod tests {
         let folder = Folder::new("named-lists");
         let named = |name: &str| {
             let path = folder.0.join(name).display().to_string();
-            Sources::or_defaults_in(&folder.0, &[path], &[]).load_clients()
+            let clients = &[path];
+            let paths = Paths {
+                clients,
+                ..Paths::default()
+            };
+            Sources::or_defaults_in(&folder.0, paths).load_clients()
         };
         let loaded = named("my_clients.local");
         assert!(loaded.problems.is_empty() && loaded.list.is_empty());
@@ -361,7 +425,7 @@ mod tests {
     /// Our own lists are beyond reproach, and each line says why it is there.
     #[test]
     fn built_in_lists() {
-        let sources = Sources::new(&[], &[]);
+        let sources = Sources::new(Paths::default());
         assert_eq!(
             sources.clients[0].path,
             Path::new("/etc/greylet/whitelist_clients")

@@ -310,6 +310,8 @@ fn known_reason(reason: &[u8]) -> &'static str {
         "sender domain AWL",
         "client whitelist",
         "recipient whitelist",
+        "sender whitelist",
+        "recipient not greylisted",
         "authenticated",
         "outgoing",
         "local client",

@@ -26,7 +26,7 @@ use time::Moment;
 use crate::cli::Report;
 use crate::engine::access::Clients;
 use crate::error::Error;
-use crate::lists::Sources;
+use crate::lists::{Paths, Sources};
 
 /// What greylisting says by default, Postgrey's and greylet's.
 const GREYLIST_TEXT_DEFAULT: &str = "Greylisted";
@@ -99,7 +99,7 @@ fn open(names: &[String]) -> Vec<Input> {
 
 /// The lists that serve uses when none are named, from which the report takes the pools.
 fn load_lists() -> Rc<Clients> {
-    let loaded = Sources::new(&[], &[]).load_clients();
+    let loaded = Sources::new(Paths::default()).load_clients();
     for problem in &loaded.problems {
         log::warn!("{problem}; its pools are not known");
     }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex_lite::{Regex, RegexBuilder};
 
-use crate::engine::access::unlikely::{unlikely_name, unlikely_recipient};
+use crate::engine::access::keys;
+use crate::engine::access::unlikely::{unlikely_address, unlikely_name};
 use crate::engine::domain_name::DomainName;
 use crate::engine::limits::{
     LIST_LINE_BYTES_MAX, PATTERN_BYTES_MAX, PATTERN_BYTES_MIN, PATTERNS_BYTES_MAX,
@@ -88,21 +89,30 @@ pub(super) struct Pattern {
 pub(super) enum ClientRule<'a> {
     /// Names that fit a regular expression.
     Pattern(Pattern),
-    /// Addresses of a network: its first address, and the length of its prefix.
+    /// These.
+    Listed(Host<'a>),
+    /// Names that are this word, or end in a dot and it; the line says only that they are one client.
+    Pool(&'a [u8]),
+    /// The line says only that these are never auto-whitelisted.
+    Nowhite(Host<'a>),
+}
+
+/// Clients of a name or a network.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Host<'a> {
+    /// Addresses of a network: one of its addresses, and the length of its prefix.
     Network(IpAddr, u8),
     /// Names that are this word, or end in a dot and it.
     Suffix(&'a [u8]),
-    /// Such names too, but the line says only that they are one client.
-    Pool(&'a [u8]),
 }
 
-/// What a line of a recipient list means.
+/// What a line of a list of recipients or senders means, without its keys.
 #[derive(Clone, Debug)]
-pub(super) enum RecipientRule<'a> {
+pub(super) enum AddressRule<'a> {
     /// Addresses that fit a regular expression.
     Pattern(Pattern),
     /// A user with and without extension at exactly one domain.
-    Address { user: &'a [u8], domain: &'a [u8] },
+    Whole { user: &'a [u8], domain: &'a [u8] },
     /// A user with and without extension at any domain.
     User(&'a [u8]),
     /// A domain and its subdomains.
@@ -139,10 +149,17 @@ pub(super) fn client_rule(line: &[u8]) -> Read<ClientRule<'_>> {
         Ok(text) => text,
         Err(remark) => return (None, Some(remark)),
     };
-    if let Some((keyword, name)) = text.split_once(|it: char| it.is_ascii_whitespace())
-        && keyword.eq_ignore_ascii_case("pool")
-    {
-        return pool_rule(name.trim_ascii_start());
+    if let Some((keyword, rest)) = text.split_once(|it: char| it.is_ascii_whitespace()) {
+        if keyword.eq_ignore_ascii_case("pool") {
+            return pool_rule(rest.trim_ascii_start());
+        }
+        if keyword.eq_ignore_ascii_case("nowhite") {
+            return nowhite_rule(rest.trim_ascii_start());
+        }
+    }
+    if let Some((_, keys)) = keys::split(text) {
+        let remark = keys_elsewhere().instead(format!("user@example.org {keys} there"));
+        return (None, Some(remark));
     }
     let word = match one_word(text) {
         Ok(word) => word,
@@ -154,43 +171,50 @@ pub(super) fn client_rule(line: &[u8]) -> Read<ClientRule<'_>> {
             Err(remark) => (None, Some(remark)),
         };
     }
-    if let Some(read) = ipv4_rule(word) {
+    let (host, remark) = host(word);
+    (host.map(ClientRule::Listed), remark)
+}
+
+/// Reads a name or a network.
+fn host(word: &str) -> Read<Host<'_>> {
+    if let Some(read) = ipv4_network(word) {
         return read;
     }
     if word.bytes().filter(|&byte| byte == b':').count() >= 2 {
-        return ipv6_rule(word);
+        return ipv6_network(word);
     }
-    (
-        Some(ClientRule::Suffix(word.as_bytes())),
-        unlikely_name(word),
-    )
+    (Some(Host::Suffix(word.as_bytes())), unlikely_name(word))
 }
 
-/// Reads a line of a recipient list.
-pub(super) fn recipient_rule(line: &[u8]) -> Read<RecipientRule<'_>> {
-    let word = match text(line).and_then(one_word) {
+/// Reads a line of a list of recipients or senders that has no keys.
+pub(super) fn address_rule(line: &[u8]) -> Read<AddressRule<'_>> {
+    let word = text(line).and_then(|text| match keys::split(text) {
+        Some((word, _)) => Err(keys_elsewhere().instead(word)),
+        None => one_word(text).map_err(|remark| of_the_clients(text).unwrap_or(remark)),
+    });
+    let word = match word {
         Ok(word) => word,
         Err(remark) => return (None, Some(remark)),
     };
     if let Some(pattern) = pattern(word) {
         return match compiled(pattern) {
-            Ok(pattern) => (Some(RecipientRule::Pattern(pattern)), None),
+            Ok(pattern) => (Some(AddressRule::Pattern(pattern)), None),
             Err(remark) => (None, Some(remark)),
         };
     }
     let rule = match word.split_once('@') {
-        Some((user, "")) => RecipientRule::User(user.as_bytes()),
-        Some((user, domain)) => RecipientRule::Address {
+        Some((user, "")) => AddressRule::User(user.as_bytes()),
+        Some((user, domain)) => AddressRule::Whole {
             user: user.as_bytes(),
             domain: domain.as_bytes(),
         },
-        None => RecipientRule::Suffix(word.as_bytes()),
+        None => AddressRule::Suffix(word.as_bytes()),
     };
-    (Some(rule), unlikely_recipient(word))
+    (Some(rule), unlikely_address(word))
 }
 
 /// The line as text, or why it is none.
-fn text(line: &[u8]) -> Result<&str, Remark> {
+pub(super) fn text(line: &[u8]) -> Result<&str, Remark> {
     let bytes_max = match line.first() {
         Some(b'/') => PATTERN_BYTES_MAX,
         _ => LIST_LINE_BYTES_MAX,
@@ -208,6 +232,23 @@ fn text(line: &[u8]) -> Result<&str, Remark> {
         .filter(|text| text.contains('\t'));
     text.or(tabbed)
         .ok_or_else(|| Remark::new(Fault::Invalid, "it is not text"))
+}
+
+/// For a line with keys in a list that has none.
+fn keys_elsewhere() -> Remark {
+    let why = "keys such as delay=60 stand behind recipients, in whitelist_recipients";
+    Remark::new(Fault::Invalid, why)
+}
+
+/// For a line with a keyword in a list of addresses.
+fn of_the_clients(text: &str) -> Option<Remark> {
+    let mut words = text.split_ascii_whitespace();
+    let keyword = words.next()?;
+    let is_keyword = ["pool", "nowhite"]
+        .iter()
+        .any(|it| keyword.eq_ignore_ascii_case(it));
+    let why = "such a line stands in the list of clients, whitelist_clients";
+    is_keyword.then(|| Remark::new(Fault::Invalid, why).instead("it there"))
 }
 
 /// The text as one word, or why it is none.
@@ -291,6 +332,37 @@ fn pool_rule(text: &str) -> Read<ClientRule<'_>> {
     (Some(ClientRule::Pool(name.as_bytes())), remark)
 }
 
+/// What follows the word `nowhite`. As with `pool`, what is faulty is ignored.
+fn nowhite_rule(text: &str) -> Read<ClientRule<'_>> {
+    let (host, remark) = match one_word(text) {
+        Ok(word) if word.starts_with('/') => {
+            let why = "a nowhite line takes a name or a network, no regular expression";
+            (None, Some(Remark::new(Fault::Invalid, why)))
+        }
+        // Whoever has no verified name is somebody whom one may mean.
+        Ok(word) if word.eq_ignore_ascii_case("unknown") => {
+            (Some(Host::Suffix(word.as_bytes())), None)
+        }
+        Ok(word) => host(word),
+        Err(remark) => {
+            let why = "a nowhite line takes one name or network".into();
+            (None, Some(Remark { why, ..remark }))
+        }
+    };
+    let rule = host.map(ClientRule::Nowhite);
+    let Some(remark) = remark else {
+        return (rule, None);
+    };
+    let instead = remark.instead.filter(|instead| !instead.contains(' '));
+    let instead = instead.map(|instead| format!("nowhite {instead}"));
+    let remark = Remark { instead, ..remark };
+    if remark.fault == Fault::Doubtful {
+        return (rule, Some(remark));
+    }
+    let fault = Fault::Invalid;
+    (None, Some(Remark { fault, ..remark }))
+}
+
 /// Whether a word is a name, with a mistake perhaps, and not one of the other things that a line can have.
 fn is_like_a_name(word: &str) -> bool {
     let is_pattern = word.starts_with('/');
@@ -299,7 +371,7 @@ fn is_like_a_name(word: &str) -> bool {
 }
 
 /// Two, three or four numbers with dots, four also with a prefix length.
-fn ipv4_rule(word: &str) -> Option<Read<ClientRule<'_>>> {
+fn ipv4_network(word: &str) -> Option<Read<Host<'_>>> {
     let is_number = |text: &str, digits_max| {
         (1..=digits_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
     };
@@ -346,11 +418,11 @@ fn ipv4_rule(word: &str) -> Option<Read<ClientRule<'_>>> {
     } else {
         None
     };
-    let network = ClientRule::Network(Ipv4Addr::from(octets).into(), prefix_bits);
+    let network = Host::Network(Ipv4Addr::from(octets).into(), prefix_bits);
     Some((Some(network), remark))
 }
 
-fn ipv6_rule(word: &str) -> Read<ClientRule<'_>> {
+fn ipv6_network(word: &str) -> Read<Host<'_>> {
     let (address, prefix) = match word.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (word, None),
@@ -391,8 +463,8 @@ fn ipv6_rule(word: &str) -> Read<ClientRule<'_>> {
         Remark::new(Fault::Doubtful, why)
     });
     let rule = match address.to_ipv4_mapped() {
-        Some(mapped) if prefix_bits >= 96 => ClientRule::Network(mapped.into(), prefix_bits - 96),
-        _ => ClientRule::Network(address.into(), prefix_bits),
+        Some(mapped) if prefix_bits >= 96 => Host::Network(mapped.into(), prefix_bits - 96),
+        _ => Host::Network(address.into(), prefix_bits),
     };
     (Some(rule), remark)
 }

@@ -1,15 +1,19 @@
-//! Lists of clients and recipients that are never greylisted, in the syntax of Postgrey's whitelists, and of the pools of clients that
-//! are one client, which Postgrey does not know: it warns of such a line and ignores it.
+//! Lists of clients, recipients and senders that are never greylisted or otherwise than all, in the syntax of Postgrey's whitelists, and of the
+//! pools of clients that are one client, which Postgrey does not know: it warns of such a line and ignores it.
 //!
 //! A name, an address or a recipient is looked up by hash or binary search, whatever the length of the list. Regular expressions are
 //! tried one after the other; what they may cost together is bounded, as it is somebody else who chooses what they are tried on.
 
+mod keys;
 mod line;
 mod networks;
+mod recipients;
 mod unlikely;
 mod words;
 
+pub use keys::RecipientPolicy;
 pub use line::{Fault, Remark, lines};
+pub use recipients::{RecipientLine, Recipients};
 
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -17,8 +21,8 @@ use std::net::IpAddr;
 use fnv::FnvHasher;
 use regex_lite::Regex;
 
-use crate::engine::access::line::{ClientRule, Pattern, RecipientRule};
-use crate::engine::access::networks::Networks;
+use crate::engine::access::line::{AddressRule, ClientRule, Host, Pattern};
+use crate::engine::access::networks::{NetworkRanges, Networks};
 use crate::engine::access::words::Words;
 use crate::engine::domain_name::DomainName;
 use crate::engine::limits::{
@@ -81,8 +85,12 @@ impl Findings {
 pub struct Access {
     /// Clients that are never greylisted.
     pub clients: Clients,
-    /// Recipients whose mail is never greylisted.
+    /// Recipients whose mail is never greylisted, or otherwise than all.
     pub recipients: Recipients,
+    /// Senders whose mail is never greylisted.
+    pub senders: Addresses,
+    /// Recipients whose mail is greylisted; without one, that of all is.
+    pub greylisted: Addresses,
 }
 
 /// What both kinds of lists have: where the rules stand, and the regular expressions among them.
@@ -108,6 +116,11 @@ impl Rules {
 
     fn add(&mut self, origin: Origin) -> u32 {
         self.origins.push(origin);
+        self.last()
+    }
+
+    /// The rule that was added last.
+    fn last(&self) -> u32 {
         self.origins.len() as u32 - 1
     }
 
@@ -161,14 +174,15 @@ pub struct Pool<'a> {
 pub struct Clients {
     rules: Rules,
     suffixes: Words,
+    networks: Networks,
     pools: Words,
-    ipv4: Networks,
-    ipv6: Networks,
+    nowhite_suffixes: Words,
+    nowhite_networks: Networks,
 }
 
-/// Recipients, by address or domain.
+/// Addresses of recipients or senders, whole or by their parts.
 #[derive(Default)]
-pub struct Recipients {
+pub struct Addresses {
     rules: Rules,
     suffixes: Words,
     addresses: Words,
@@ -179,44 +193,43 @@ impl Clients {
     /// From the texts of files, of which the first is file 0; and what is to be said of their lines.
     pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Clients, Findings) {
         let mut clients = Clients::default();
-        let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
+        let (mut networks, mut nowhite_networks) =
+            (NetworkRanges::default(), NetworkRanges::default());
         let findings = read_lines(texts, |origin, line| {
             if clients.rules.has_enough_of(line) {
                 return Some(Remark::too_many_patterns());
             }
             let (rule, remark) = line::client_rule(line);
-            match rule {
-                None => remark,
-                Some(ClientRule::Pattern(pattern)) => clients.rules.add_pattern(pattern, origin),
-                Some(ClientRule::Suffix(word)) => {
-                    let rule = clients.rules.add(origin);
-                    clients.suffixes.insert(hash_backwards(word), word, rule);
-                    remark
+            let (suffixes, networks, host) = match rule {
+                None => return remark,
+                Some(ClientRule::Pattern(pattern)) => {
+                    return clients.rules.add_pattern(pattern, origin);
                 }
                 Some(ClientRule::Pool(name)) => {
                     let rule = clients.rules.add(origin);
                     clients.pools.insert(hash_backwards(name), name, rule);
-                    remark
+                    return remark;
                 }
-                Some(ClientRule::Network(address, prefix_bits)) => {
-                    let rule = clients.rules.add(origin);
-                    let (ranges, first, host_bits) = match address {
-                        IpAddr::V4(first) => (&mut ipv4, first.to_bits().into(), 32 - prefix_bits),
-                        IpAddr::V6(first) => (&mut ipv6, first.to_bits(), 128 - prefix_bits),
-                    };
-                    let hosts = u128::MAX
-                        .checked_shr(128 - u32::from(host_bits))
-                        .unwrap_or(0);
-                    ranges.push((first & !hosts, first | hosts, rule));
-                    remark
+                Some(ClientRule::Listed(host)) => (&mut clients.suffixes, &mut networks, host),
+                Some(ClientRule::Nowhite(host)) => {
+                    (&mut clients.nowhite_suffixes, &mut nowhite_networks, host)
                 }
+            };
+            let rule = clients.rules.add(origin);
+            match host {
+                Host::Suffix(word) => {
+                    suffixes.insert(hash_backwards(word), word, rule);
+                }
+                Host::Network(address, prefix_bits) => networks.add(address, prefix_bits, rule),
             }
+            remark
         });
-        clients.ipv4 = Networks::new(ipv4);
-        clients.ipv6 = Networks::new(ipv6);
+        clients.networks = Networks::new(networks);
+        clients.nowhite_networks = Networks::new(nowhite_networks);
         clients.rules.origins.shrink_to_fit();
         clients.suffixes.shrink_to_fit();
         clients.pools.shrink_to_fit();
+        clients.nowhite_suffixes.shrink_to_fit();
         (clients, findings)
     }
 
@@ -242,11 +255,15 @@ impl Clients {
 
     /// Where it stands that a client of this address is listed.
     pub fn find_address(&self, address: IpAddr) -> Option<Origin> {
-        let rule = match address {
-            IpAddr::V4(address) => self.ipv4.find(address.to_bits().into()),
-            IpAddr::V6(address) => self.ipv6.find(address.to_bits()),
-        };
-        Some(self.rules.origin(rule?))
+        Some(self.rules.origin(self.networks.find(address)?))
+    }
+
+    /// Where it stands that a client of this name and address is never auto-whitelisted.
+    pub fn find_nowhite(&self, client_name: &[u8], address: Option<IpAddr>) -> Option<Origin> {
+        let found = find_suffix(&self.nowhite_suffixes, client_name, is_label_border);
+        let by_address = || self.nowhite_networks.find(address?);
+        let rule = found.map(|(rule, _)| rule).or_else(by_address)?;
+        Some(self.rules.origin(rule))
     }
 
     /// Rules there are.
@@ -260,63 +277,108 @@ impl Clients {
     }
 }
 
-impl Recipients {
+/// What became of a line.
+struct Added {
+    /// The number of the new rule, if there is one.
+    rule: Option<u32>,
+    /// The rule that has the same word, and counts.
+    earlier: Option<u32>,
+    /// What is to be said of it.
+    remark: Option<Remark>,
+}
+
+impl Addresses {
     /// From the texts of files, of which the first is file 0; and what is to be said of their lines.
-    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Recipients, Findings) {
-        let mut recipients = Recipients::default();
-        let findings = read_lines(texts, |origin, line| {
-            let rules = &mut recipients.rules;
-            if rules.has_enough_of(line) {
-                return Some(Remark::too_many_patterns());
-            }
-            let (rule, remark) = line::recipient_rule(line);
-            match rule {
-                None => {}
-                Some(RecipientRule::Pattern(pattern)) => {
-                    return rules.add_pattern(pattern, origin);
-                }
-                Some(RecipientRule::Suffix(word)) => {
-                    let hash = hash_backwards(word);
-                    recipients.suffixes.insert(hash, word, rules.add(origin));
-                }
-                Some(RecipientRule::User(user)) => {
-                    recipients.users.insert(hash(user), user, rules.add(origin));
-                }
-                Some(RecipientRule::Address { user, domain }) => {
-                    let address = [user, b"@", domain].concat();
-                    let hash = hash_of_both(hash(user), hash(domain));
-                    recipients
-                        .addresses
-                        .insert(hash, &address, rules.add(origin));
-                }
-            }
-            remark
-        });
-        recipients.rules.origins.shrink_to_fit();
-        recipients.suffixes.shrink_to_fit();
-        recipients.addresses.shrink_to_fit();
-        recipients.users.shrink_to_fit();
-        (recipients, findings)
+    pub fn read<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> (Addresses, Findings) {
+        let mut addresses = Addresses::default();
+        let findings = read_lines(texts, |origin, line| addresses.add(origin, line).remark);
+        addresses.shrink_to_fit();
+        (addresses, findings)
     }
 
-    /// Where it stands that this recipient is listed.
-    pub fn find(&self, recipient: &[u8]) -> Option<Origin> {
-        let rule = self
-            .find_user(recipient)
-            .or_else(|| {
-                find_suffix(&self.suffixes, recipient, |before| {
-                    before.is_some_and(|byte| b"@.".contains(&byte))
-                })
-                .map(|(rule, _)| rule)
-            })
-            .or_else(|| self.rules.find_pattern(recipient))?;
-        Some(self.rules.origin(rule))
+    fn add(&mut self, origin: Origin, line: &[u8]) -> Added {
+        let ignored = |remark| Added {
+            rule: None,
+            earlier: None,
+            remark,
+        };
+        let rules = &mut self.rules;
+        if rules.has_enough_of(line) {
+            return ignored(Some(Remark::too_many_patterns()));
+        }
+        let (rule, remark) = line::address_rule(line);
+        let (number, earlier) = match rule {
+            None => return ignored(remark),
+            Some(AddressRule::Pattern(pattern)) => {
+                return match rules.add_pattern(pattern, origin) {
+                    None => Added {
+                        rule: Some(rules.last()),
+                        ..ignored(None)
+                    },
+                    remark => ignored(remark),
+                };
+            }
+            Some(AddressRule::Suffix(word)) => {
+                let number = rules.add(origin);
+                let earlier = self.suffixes.insert(hash_backwards(word), word, number);
+                (number, earlier)
+            }
+            Some(AddressRule::User(user)) => {
+                let number = rules.add(origin);
+                (number, self.users.insert(hash(user), user, number))
+            }
+            Some(AddressRule::Whole { user, domain }) => {
+                let address = [user, b"@", domain].concat();
+                let hash = hash_of_both(hash(user), hash(domain));
+                let number = rules.add(origin);
+                (number, self.addresses.insert(hash, &address, number))
+            }
+        };
+        Added {
+            rule: Some(number),
+            earlier,
+            remark,
+        }
+    }
+
+    fn shrink_to_fit(&mut self) {
+        self.rules.origins.shrink_to_fit();
+        self.suffixes.shrink_to_fit();
+        self.addresses.shrink_to_fit();
+        self.users.shrink_to_fit();
+    }
+
+    /// Where it stands that this address is listed.
+    pub fn find(&self, address: &[u8]) -> Option<Origin> {
+        self.find_rule(address).map(|rule| self.origin(rule))
+    }
+
+    fn origin(&self, rule: u32) -> Origin {
+        self.rules.origin(rule)
+    }
+
+    /// The rule that says most of an address: of its user before its domain, and of a longer part before a shorter; regular expressions come last.
+    fn find_rule(&self, address: &[u8]) -> Option<u32> {
+        if self.is_empty() {
+            return None;
+        }
+        self.find_user(address)
+            .or_else(|| self.find_domain(address))
+            .or_else(|| self.rules.find_pattern(address))
+    }
+
+    fn find_domain(&self, address: &[u8]) -> Option<u32> {
+        let is_border = |before: Option<u8>| before.is_some_and(|byte| b"@.".contains(&byte));
+        find_suffixes(&self.suffixes, address, is_border)
+            .last()
+            .map(|(rule, _)| rule)
     }
 
     /// A user without extension, or with all that may be one: what follows a `+`.
-    fn find_user(&self, recipient: &[u8]) -> Option<u32> {
-        let at = recipient.iter().position(|&byte| byte == b'@')?;
-        let (local_part, domain) = (&recipient[..at], &recipient[at + 1..]);
+    fn find_user(&self, address: &[u8]) -> Option<u32> {
+        let at = address.iter().position(|&byte| byte == b'@')?;
+        let (local_part, domain) = (&address[..at], &address[at + 1..]);
+        let mut longest = None;
         let mut hash = FnvHasher::default();
         let domain_hash = self::hash(domain);
         for end in 0..=at {
@@ -325,15 +387,14 @@ impl Recipients {
                 let (user, user_hash) = (&local_part[..end], hash.finish());
                 let rule = self.find_at_domain(user, user_hash, domain, domain_hash);
                 let is_user = |word: &[u8]| word.eq_ignore_ascii_case(user);
-                if let Some(rule) = rule.or_else(|| self.users.find(user_hash, is_user)) {
-                    return Some(rule);
-                }
+                let rule = rule.or_else(|| self.users.find(user_hash, is_user));
+                longest = rule.or(longest);
             }
             if end < at {
                 hash.write_u8(local_part[end].to_ascii_lowercase());
             }
         }
-        None
+        longest
     }
 
     fn find_at_domain(
@@ -392,19 +453,29 @@ fn find_suffix(
     text: &[u8],
     is_border: impl Fn(Option<u8>) -> bool,
 ) -> Option<(u32, usize)> {
+    find_suffixes(words, text, is_border).next()
+}
+
+/// The rules and the lengths of all such words, the shortest first.
+fn find_suffixes(
+    words: &Words,
+    text: &[u8],
+    is_border: impl Fn(Option<u8>) -> bool,
+) -> impl Iterator<Item = (u32, usize)> {
     let mut hash = FnvHasher::default();
-    for start in (0..text.len()).rev() {
+    // Without words nothing is worth hashing.
+    let length_bytes = if words.is_empty() { 0 } else { text.len() };
+    (0..length_bytes).rev().filter_map(move |start| {
         hash.write_u8(text[start].to_ascii_lowercase());
         let before = start.checked_sub(1).map(|index| text[index]);
-        if is_border(before) {
-            let suffix = &text[start..];
-            let is_it = |word: &[u8]| word.eq_ignore_ascii_case(suffix);
-            if let Some(rule) = words.find(hash.finish(), is_it) {
-                return Some((rule, suffix.len()));
-            }
+        if !is_border(before) {
+            return None;
         }
-    }
-    None
+        let suffix = &text[start..];
+        let is_it = |word: &[u8]| word.eq_ignore_ascii_case(suffix);
+        let rule = words.find(hash.finish(), is_it)?;
+        Some((rule, suffix.len()))
+    })
 }
 
 fn hash(word: &[u8]) -> u64 {

@@ -1,8 +1,55 @@
-//! Networks of one family, nested or apart, in which an address is found by one binary search.
+//! Networks, nested or apart, in which an address is found by one binary search.
 
-/// Networks, each with the number of the rule that it belongs to.
+use std::net::IpAddr;
+
+/// First and last addresses of networks, with the numbers of their rules, before they are put in order.
+#[derive(Default)]
+pub(super) struct NetworkRanges {
+    ipv4: Vec<(u128, u128, u32)>,
+    ipv6: Vec<(u128, u128, u32)>,
+}
+
+impl NetworkRanges {
+    /// Takes in the network around an address.
+    pub(super) fn add(&mut self, address: IpAddr, prefix_bits: u8, rule: u32) {
+        let (ranges, first, host_bits) = match address {
+            IpAddr::V4(first) => (&mut self.ipv4, first.to_bits().into(), 32 - prefix_bits),
+            IpAddr::V6(first) => (&mut self.ipv6, first.to_bits(), 128 - prefix_bits),
+        };
+        let hosts = u128::MAX
+            .checked_shr(128 - u32::from(host_bits))
+            .unwrap_or(0);
+        ranges.push((first & !hosts, first | hosts, rule));
+    }
+}
+
+/// Networks of both families.
 #[derive(Default)]
 pub(super) struct Networks {
+    ipv4: Family,
+    ipv6: Family,
+}
+
+impl Networks {
+    pub(super) fn new(ranges: NetworkRanges) -> Networks {
+        Networks {
+            ipv4: Family::new(ranges.ipv4),
+            ipv6: Family::new(ranges.ipv6),
+        }
+    }
+
+    /// The rule of the narrowest network that contains an address.
+    pub(super) fn find(&self, address: IpAddr) -> Option<u32> {
+        match address {
+            IpAddr::V4(address) => self.ipv4.find(address.to_bits().into()),
+            IpAddr::V6(address) => self.ipv6.find(address.to_bits()),
+        }
+    }
+}
+
+/// Networks of one family, each with the number of the rule that it belongs to.
+#[derive(Default)]
+struct Family {
     /// Sorted by first address, a wider network before a narrower one.
     networks: Vec<Network>,
 }
@@ -15,10 +62,10 @@ struct Network {
     around: u32,
 }
 
-impl Networks {
+impl Family {
     /// From first and last addresses and rules; the ranges must be nested or apart, as networks are. Of two equal ones the
     /// first counts.
-    pub(super) fn new(mut ranges: Vec<(u128, u128, u32)>) -> Networks {
+    fn new(mut ranges: Vec<(u128, u128, u32)>) -> Family {
         ranges.sort_by_key(|&(first, last, rule)| (first, !last, rule));
         ranges.dedup_by_key(|&mut (first, last, _)| (first, last));
         let mut networks: Vec<Network> = Vec::with_capacity(ranges.len());
@@ -34,11 +81,11 @@ impl Networks {
                 around,
             });
         }
-        Networks { networks }
+        Family { networks }
     }
 
     /// The rule of the narrowest network that contains an address.
-    pub(super) fn find(&self, address: u128) -> Option<u32> {
+    fn find(&self, address: u128) -> Option<u32> {
         let mut index = self
             .networks
             .partition_point(|network| network.first <= address);
@@ -72,7 +119,7 @@ mod tests {
                     (first, first + (1 << host_bits) - 1, rule)
                 })
                 .collect();
-            let found = Networks::new(ranges.clone());
+            let found = Family::new(ranges.clone());
             for address in addresses.into_iter().map(u128::from) {
                 let around = ranges.iter().filter(|(first, last, _)| (first..=last).contains(&&address));
                 let narrowest = around.min_by_key(|(first, last, rule)| (last - first, *rule));

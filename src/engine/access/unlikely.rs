@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::engine::access::keys::is_key;
 use crate::engine::access::line::{Fault, Remark};
 
 /// Most networks that are proposed for a range.
@@ -17,9 +18,15 @@ pub(super) fn unlikely_name(word: &str) -> Option<Remark> {
         let why = "it matches every client without a verified name";
         return Some(Remark::new(Fault::Doubtful, why));
     }
-    if word.eq_ignore_ascii_case("pool") {
-        let why = "it matches names that end in .pool";
-        return Some(Remark::new(Fault::Doubtful, why).instead("pool example.com for a pool"));
+    for (keyword, meaning) in [
+        ("pool", "for a pool"),
+        ("nowhite", "for clients that are never auto-whitelisted"),
+    ] {
+        if word.eq_ignore_ascii_case(keyword) {
+            let why = format!("it matches names that end in .{keyword}");
+            let instead = format!("{keyword} example.com {meaning}");
+            return Some(Remark::new(Fault::Doubtful, why).instead(instead));
+        }
     }
     if let Some(remark) = ipv4_range(word).or_else(|| unlikely_network(word)) {
         return Some(remark);
@@ -44,8 +51,8 @@ pub(super) fn unlikely_name(word: &str) -> Option<Remark> {
     ends_in_number(word).then(|| never("no name ends in a number, and it is no address"))
 }
 
-/// What is to be said of a word of a list of recipients.
-pub(super) fn unlikely_recipient(word: &str) -> Option<Remark> {
+/// What is to be said of a word of a list of recipients or senders.
+pub(super) fn unlikely_address(word: &str) -> Option<Remark> {
     if word.starts_with('/') {
         return unlikely_domain(word);
     }
@@ -65,17 +72,21 @@ pub(super) fn unlikely_recipient(word: &str) -> Option<Remark> {
     if word.contains(',') {
         return unlikely_domain(word);
     }
+    if is_key(word) {
+        let remark = never("whom it is about stands before it");
+        return Some(remark.instead(format!("user@example.org {word}")));
+    }
     match word.split_once('@') {
-        None => unlikely_recipient_domain(word).or_else(|| {
+        None => unlikely_address_domain(word).or_else(|| {
             let pattern = format!("/[@.]{}$/", starred(word, "[^@]*"));
             let why = "a * stands for nothing but itself";
             word.contains('*').then(|| never(why).instead(pattern))
         }),
-        Some((user, domain)) => unlikely_address(user, domain),
+        Some((user, domain)) => unlikely_user(user, domain),
     }
 }
 
-fn unlikely_address(user: &str, domain: &str) -> Option<Remark> {
+fn unlikely_user(user: &str, domain: &str) -> Option<Remark> {
     if matches!(user, "" | "*") {
         let remark = match domain {
             "" | "*" => never("there is no sign for any user"),
@@ -112,17 +123,17 @@ fn unlikely_address(user: &str, domain: &str) -> Option<Remark> {
     if domain.is_empty() {
         return None;
     }
-    let remark = unlikely_recipient_domain(domain)?;
+    let remark = unlikely_address_domain(domain)?;
     let instead = remark.instead.map(|domain| format!("{user}@{domain}"));
     Some(Remark { instead, ..remark })
 }
 
-fn unlikely_recipient_domain(word: &str) -> Option<Remark> {
+fn unlikely_address_domain(word: &str) -> Option<Remark> {
     if word.starts_with('[') {
         return None;
     }
     if word == "*" {
-        return Some(never("there is no sign for any recipient"));
+        return Some(never("there is no sign for any address"));
     }
     match word.parse() {
         Ok(IpAddr::V4(_)) => {
@@ -134,7 +145,7 @@ fn unlikely_recipient_domain(word: &str) -> Option<Remark> {
             return Some(never(why).instead(format!("[IPv6:{word}]")));
         }
         Err(_) if is_like_a_network(word) => {
-            return Some(never("a recipient has no network"));
+            return Some(never("a mail address has no network"));
         }
         Err(_) => {}
     }

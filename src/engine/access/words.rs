@@ -20,13 +20,11 @@ struct Word {
 }
 
 impl Words {
-    /// Takes in a word; of two that differ in case alone the first counts. It must have at most 65,535 bytes.
-    pub(super) fn insert(&mut self, hash: u64, word: &[u8], rule: u32) {
-        if self
-            .find(hash, |found| found.eq_ignore_ascii_case(word))
-            .is_some()
-        {
-            return;
+    /// Takes in a word; of two that differ in case alone the first counts, and its rule is given. It must have at most 65,535 bytes.
+    pub(super) fn insert(&mut self, hash: u64, word: &[u8], rule: u32) -> Option<u32> {
+        let earlier = self.find(hash, |found| found.eq_ignore_ascii_case(word));
+        if earlier.is_some() {
+            return earlier;
         }
         if self.words.len() >= self.heads.len() {
             self.make_heads((self.words.len() + 1).next_power_of_two());
@@ -43,6 +41,12 @@ impl Words {
             next,
         });
         self.heads[head] = self.words.len() as u32;
+        None
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.is_empty()
     }
 
     /// Gives back what no word needs, when all are in.

@@ -73,5 +73,6 @@ fn built_in_lists() -> Access {
     Access {
         clients: Clients::read([&clients[..]]).0,
         recipients: Recipients::read([&recipients[..]]).0,
+        ..Access::default()
     }
 }
