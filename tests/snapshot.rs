@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use greylet::engine::greylist::Rules;
-use greylet::engine::history::{History, Outcome};
+use greylet::engine::history::{History, OUTCOMES, Outcome};
 use greylet::engine::limits::{HISTORY_HOURS, SAVED_PENDING_MAX};
 use greylet::engine::snapshot::{Block, Blocks, Moment, Record, Unusable};
 use greylet::engine::table::{Bucket, Class, Entry, Slot, Table};
@@ -171,7 +171,7 @@ fn version_1() {
     ]);
     assert_eq!(loaded.entries, expected);
     let count = |outcomes: &[(Outcome, u32)]| {
-        let mut counts = [0; 12];
+        let mut counts = [0; OUTCOMES];
         for &(outcome, count) in outcomes {
             counts[outcome as usize] = count;
         }

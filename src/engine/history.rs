@@ -31,10 +31,12 @@ pub enum Outcome {
     NullSender,
     /// Passed: there was nothing to judge by.
     Unjudged,
+    /// Passed: the administrator lets the client or the recipient through for some time.
+    Allowed,
 }
 
 /// Number of [`Outcome`]s.
-pub const OUTCOMES: usize = Outcome::Unjudged as usize + 1;
+pub const OUTCOMES: usize = Outcome::Allowed as usize + 1;
 
 /// Requests of an hour by [`Outcome`]; more than fit are as many as fit.
 pub type Counts = [u32; OUTCOMES];
@@ -58,6 +60,7 @@ impl Outcome {
             Reason::MailServer => Outcome::MailServer,
             Reason::ClientListed => Outcome::ClientListed,
             Reason::RecipientListed => Outcome::RecipientListed,
+            Reason::Allowed => Outcome::Allowed,
             Reason::Authenticated | Reason::Outgoing | Reason::LocalClient => Outcome::Own,
             Reason::NullSender => Outcome::NullSender,
             Reason::UnknownRequest | Reason::Missing(_) | Reason::UnparsableAddress => {

@@ -130,6 +130,8 @@ pub enum Reason {
     ClientListed,
     /// A list has the recipient.
     RecipientListed,
+    /// The administrator lets the client or the recipient through for some time.
+    Allowed,
     /// The client's address has had enough first passes.
     ClientAutoWhitelisted,
     /// The organisation's mail for the sender's domain has had enough first passes.
@@ -163,6 +165,7 @@ impl fmt::Display for Reason {
             Reason::WrittenTo => f.write_str("wrote to"),
             Reason::ClientListed => f.write_str("client whitelist"),
             Reason::RecipientListed => f.write_str("recipient whitelist"),
+            Reason::Allowed => f.write_str("allowed"),
             Reason::ClientAutoWhitelisted => f.write_str("client AWL"),
             Reason::SenderDomainAutoWhitelisted => f.write_str("sender domain AWL"),
             Reason::New => f.write_str("new"),
