@@ -6,7 +6,7 @@ mod story;
 mod support;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
@@ -895,6 +895,8 @@ fn nobody_is_there() {
     let listener = std::os::unix::net::UnixListener::bind(&other).expect("a socket");
     let answering = std::thread::spawn(move || {
         let mut stream = listener.accept().expect("a connection").0;
+        let mut order = [0; 512];
+        assert!(stream.read(&mut order).expect("an order") > 0);
         stream.write_all(b"action=DUNNO\n\n").expect("it is taken");
     });
     let server = format!("--server=unix:{other}");
