@@ -29,6 +29,10 @@ pub enum Command {
     Explain(Explain),
     /// Ask greylet how it does.
     Stats(Stats),
+    /// Let somebody's mail through.
+    Allow(Allow),
+    /// Unlearn.
+    Forget(Forget),
     /// Look at the snapshot.
     Dump(Dump),
     /// Take over Postgrey's database.
@@ -320,6 +324,48 @@ pub struct Stats {
     pub prometheus: bool,
 }
 
+/// Have a running greylet let somebody's mail through for some time: you are signing up for something now, say. For root and greylet's user.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "allow", help_triggers("-h", "--help"))]
+pub struct Allow {
+    /// greylet's socket (default control in the default folder of serve)
+    #[argh(option, arg_name = "unix:PATH")]
+    pub server: Option<String>,
+    /// how long, from 1m to 7d: a number and s, m, h or d (default 1h)
+    #[argh(option, long = "for", arg_name = "TIME")]
+    pub for_: Option<String>,
+    /// mail to this address, or to all of a domain
+    #[argh(option, arg_name = "RECIPIENT")]
+    pub recipient: Option<String>,
+    /// mail from this IP address, network (ADDRESS/BITS), or verified name and those below it
+    #[argh(option, arg_name = "CLIENT")]
+    pub client: Option<String>,
+    /// user@domain, @domain, an IP address or a network
+    #[argh(positional, arg_name = "RECIPIENT|CLIENT")]
+    pub whom: Option<String>,
+}
+
+/// Have a running greylet forget a mail, or without --recipient all that a client has earned. For root and greylet's user.
+#[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
+#[argh(subcommand, name = "forget", help_triggers("-h", "--help"))]
+pub struct Forget {
+    /// greylet's socket (default control in the default folder of serve)
+    #[argh(option, arg_name = "unix:PATH")]
+    pub server: Option<String>,
+    /// address of the client
+    #[argh(option, arg_name = "ADDRESS")]
+    pub client_address: String,
+    /// verified name of the client (default unknown)
+    #[argh(option, arg_name = "NAME")]
+    pub client_name: Option<String>,
+    /// envelope sender (default none, as in a bounce)
+    #[argh(option, arg_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// envelope recipient
+    #[argh(option, arg_name = "ADDRESS")]
+    pub recipient: Option<String>,
+}
+
 /// Say what is in a snapshot, by class and age, and whether it is whole. Exit status: 0, or 1 if it is damaged.
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "dump", help_triggers("-h", "--help"))]
@@ -443,6 +489,8 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         Some("query") => respell(&Query::get_args_info(), words)?,
         Some("explain") => respell(&Explain::get_args_info(), words)?,
         Some("stats") => respell(&Stats::get_args_info(), words)?,
+        Some("allow") => respell(&Allow::get_args_info(), words)?,
+        Some("forget") => respell(&Forget::get_args_info(), words)?,
         Some("dump") => respell(&Dump::get_args_info(), words)?,
         Some("import") => respell(&Import::get_args_info(), words)?,
         Some("check") => respell(&Check::get_args_info(), words)?,
@@ -470,8 +518,9 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
     }
 }
 
-const COMMANDS: [&str; 9] = [
-    "serve", "query", "explain", "stats", "check", "dump", "report", "migrate", "import",
+const COMMANDS: [&str; 11] = [
+    "serve", "query", "explain", "stats", "allow", "forget", "check", "dump", "report", "migrate",
+    "import",
 ];
 
 fn print_version() -> Parsed {

@@ -546,7 +546,7 @@ fn damaged_snapshots() {
         let known = ["a@s.example", "b@s.example"].map(|sender| is_known(&server, sender));
         assert_eq!(known, damage.known, "{index}");
         server.stop(Signal::SIGKILL);
-        let about_it = |line: &&String| line.contains(&folder);
+        let about_it = |line: &&String| line.contains(&format!("{folder}/snapshot"));
         assert_eq!(server.log.iter().filter(about_it).count(), 1, "{index}");
     }
 }
@@ -562,6 +562,7 @@ fn three_damaged_snapshots_are_kept() {
     assert_eq!(
         names_in(&folder),
         [
+            "control",
             "lock",
             "snapshot.damaged.1",
             "snapshot.damaged.2",
@@ -782,7 +783,7 @@ fn a_full_disk() {
     let is_as_before = || {
         let after = fs::read(format!("{seen}/snapshot")).expect("a snapshot");
         assert_eq!(after, good, "the last good one is left");
-        assert_eq!(names_in(&seen), ["filler", "lock", "snapshot"]);
+        assert_eq!(names_in(&seen), ["control", "filler", "lock", "snapshot"]);
     };
     // That was to be appended.
     is_as_before();

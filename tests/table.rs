@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use greylet::engine::history::History;
 use greylet::engine::limits::BLOCK_BYTES_MAX;
+use greylet::engine::orders::Orders;
 use greylet::engine::snapshot::{Contents, Encoder, Extent, Moment, Save, Step as SaveStep};
 use greylet::engine::table::{Bucket, Class, Entry, Slot, Table};
 use greylet::engine::time::{Seconds, Timestamp};
@@ -155,6 +156,7 @@ fn save(table: &mut Table<'_>) {
         key: &FingerprintKey::new([0; 16]),
         table,
         history: &mut History::new(),
+        orders: &mut Orders::new(),
     };
     loop {
         match encoder.step(&mut contents, &mut block) {

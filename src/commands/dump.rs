@@ -29,13 +29,16 @@ pub fn run(options: &Dump) -> Result<ExitCode, Error> {
         .map_err(|unusable| failed(&WhyUnusable(unusable)))?;
     let mut contents = Contents::default();
     let mut blocks = Blocks::new();
-    read(&path, |bytes| contents.feed(&mut blocks, bytes, false))
-        .map_err(|error| failed(&error))?;
-    contents.feed(&mut blocks, &[], true);
+    read(&path, |bytes| {
+        contents.feed(&mut blocks, bytes, false, found.latest)
+    })
+    .map_err(|error| failed(&error))?;
+    contents.feed(&mut blocks, &[], true, found.latest);
     let dump = Described {
         path: &path,
         found: &found,
         entries: contents.by_class(),
+        orders: contents.orders,
     };
     print(&if options.json {
         dump.json()
@@ -83,21 +86,30 @@ impl fmt::Display for WhyUnusable {
 
 /// What the file says in the end; a later record of a fingerprint replaces an earlier one.
 #[derive(Default)]
-struct Contents(HashMap<Fingerprint, Entry>);
+struct Contents {
+    entries: HashMap<Fingerprint, Entry>,
+    /// How many are allowed, and how many clients were forgotten.
+    orders: (usize, usize),
+}
 
 impl Contents {
-    fn feed(&mut self, blocks: &mut Blocks, mut bytes: &[u8], is_end: bool) {
+    fn feed(&mut self, blocks: &mut Blocks, mut bytes: &[u8], is_end: bool, at: Timestamp) {
         while let Some(block) = blocks.next(&mut bytes, is_end) {
-            let Block::Entries(records) = block else {
-                continue;
+            let records = match block {
+                Block::Entries(records) => records,
+                Block::Orders(orders) => {
+                    self.orders = orders.count(at);
+                    continue;
+                }
+                _ => continue,
             };
             for record in records {
                 match record {
                     Record::Entry(fingerprint, entry) => {
-                        self.0.insert(fingerprint, entry);
+                        self.entries.insert(fingerprint, entry);
                     }
                     Record::Removed(fingerprint) => {
-                        self.0.remove(&fingerprint);
+                        self.entries.remove(&fingerprint);
                     }
                 }
             }
@@ -106,7 +118,7 @@ impl Contents {
 
     fn by_class(&self) -> Vec<OfClass> {
         let of_class = |class| {
-            let entries = self.0.values().filter(|entry| entry.class == class);
+            let entries = self.entries.values().filter(|entry| entry.class == class);
             let mut last_uses: Vec<Timestamp> =
                 entries.clone().map(|entry| entry.last_seen).collect();
             last_uses.sort_unstable();
@@ -144,6 +156,7 @@ struct Described<'a> {
     path: &'a Path,
     found: &'a Found,
     entries: Vec<OfClass>,
+    orders: (usize, usize),
 }
 
 impl fmt::Display for Described<'_> {
@@ -182,6 +195,13 @@ impl fmt::Display for Described<'_> {
                 "the last save was cut short at byte {whole_bytes}; the rest counts"
             )?,
             None => writeln!(f, "not damaged")?,
+        }
+        let (allowed, forgotten) = self.orders;
+        if self.orders != (0, 0) {
+            writeln!(
+                f,
+                "orders: {allowed} allowed, {forgotten} clients forgotten"
+            )?;
         }
         writeln!(
             f,
@@ -236,7 +256,11 @@ impl Described<'_> {
             // A String takes all.
             let _ = write!(json, ",\"{name}\":{}", number(value));
         }
-        json.push_str(",\"classes\":{");
+        let (allowed, forgotten) = self.orders;
+        let _ = write!(
+            json,
+            ",\"allowed\":{allowed},\"clients_forgotten\":{forgotten},\"classes\":{{"
+        );
         for (index, of_class) in self.entries.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
             let OfClass {

@@ -1,5 +1,6 @@
 //! The commands: from checked words to what they do.
 
+pub mod allow;
 pub mod check;
 pub mod dump;
 pub mod explain;
@@ -47,6 +48,8 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
             log_to_stderr();
             query::run(&options)
         }
+        Parsed::Run(Command::Allow(options)) => allow::allow(&options),
+        Parsed::Run(Command::Forget(options)) => allow::forget(&options),
         Parsed::Run(Command::Dump(options)) => dump::run(&options),
         Parsed::Run(Command::Explain(options)) => explain::run(&options),
         Parsed::Run(Command::Stats(options)) => stats::run(&options),

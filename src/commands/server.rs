@@ -83,11 +83,37 @@ impl Connection {
             };
             Error::failure(format!("cannot connect to {server}: {error}{advice}"))
         })?;
+        Ok(Connection::new(server.to_owned(), socket))
+    }
+
+    /// Connects to the socket that a greylet takes orders on.
+    ///
+    /// # Errors
+    ///
+    /// As above; the message says what to do.
+    pub fn to_control(path: &str) -> Result<Connection, Error> {
+        let socket = Connection::to_unix(path).map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    "; is greylet running? Name its socket with --server=unix:PATH: a --unix of serve, or control in its --dbdir"
+                }
+                io::ErrorKind::ConnectionRefused => "; greylet is not running there",
+                io::ErrorKind::PermissionDenied => {
+                    "; only root and greylet's user may give orders"
+                }
+                _ => "",
+            };
+            Error::failure(format!("cannot connect to unix:{path}: {error}{advice}"))
+        })?;
+        Ok(Connection::new(format!("unix:{path}"), socket))
+    }
+
+    fn new(server: String, socket: OwnedFd) -> Connection {
         let deadline = Instant::now();
-        Ok(Connection {
-            server: server.to_owned(),
+        Connection {
+            server,
             answers: BufReader::new(Stream { socket, deadline }),
-        })
+        }
     }
 
     fn to_inet(server: &str) -> io::Result<OwnedFd> {

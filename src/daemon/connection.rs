@@ -22,6 +22,7 @@ use crate::daemon::Shared;
 use crate::daemon::admission::Admitted;
 use crate::daemon::clock::header_date;
 use crate::daemon::complaints::Complaint;
+use crate::daemon::control::{self, carry_out, is_order};
 use crate::daemon::explain::{EXPLAIN, EXPLANATION_BYTES_MAX, Explained};
 use crate::daemon::stats::{self, STATS};
 use crate::engine::domain_name::domain_of;
@@ -43,6 +44,7 @@ const HANG_UP_READS_MAX: u32 = 256;
 const _: () = assert!(OUTPUT_BYTES >= 2 * REPLY_BYTES_MAX);
 const _: () = assert!(OUTPUT_BYTES >= EXPLANATION_BYTES_MAX);
 const _: () = assert!(OUTPUT_BYTES >= stats::PIECE_BYTES_MAX);
+const _: () = assert!(OUTPUT_BYTES >= control::ANSWER_BYTES_MAX);
 
 /// Bytes from and to a client, while something is done with them.
 struct Buffers {
@@ -167,6 +169,7 @@ pub(super) async fn serve(
         shared,
         admitted,
         stream,
+        is_unix: peer.is_none(),
         is_local: peer.is_none_or(|address| address.ip().to_canonical().is_loopback()),
     };
     let Err(end) = answer_requests(&connection).await;
@@ -203,6 +206,8 @@ struct Connection<'a, 'e> {
     stream: Async<OwnedFd>,
     /// Whether its other end is on this machine.
     is_local: bool,
+    /// Whether it is one of a Unix socket, of which the kernel knows who is at the other end.
+    is_unix: bool,
 }
 
 async fn answer_requests(connection: &Connection<'_, '_>) -> Result<Infallible, End> {
@@ -260,6 +265,9 @@ impl Connection<'_, '_> {
                     self.make_room(stats::PIECE_BYTES_MAX, output).await?;
                     stats::append_piece(output, piece, self.shared, now);
                 }
+            } else if self.is_unix && is_order(&request) {
+                self.make_room(control::ANSWER_BYTES_MAX, output).await?;
+                carry_out(self.shared, self.stream.get_ref(), &request, now, output);
             } else {
                 self.make_room(REPLY_BYTES_MAX, output).await?;
                 answer(self.shared, &request, now, output);

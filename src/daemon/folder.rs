@@ -43,7 +43,7 @@ impl FolderChoice {
         match Folder::take(&self.path) {
             Ok(Taken::Ours(lock)) => Ok(Some(Folder {
                 path: self.path.clone(),
-                _lock: lock,
+                lock,
             })),
             Ok(Taken::Others(process)) => Err(Error::failure(format!(
                 "{} is in use by another greylet, process {process}: stop it, or give this one another --dbdir (an empty one keeps nothing)",
@@ -71,7 +71,7 @@ impl FolderChoice {
 pub struct Folder {
     path: PathBuf,
     /// None on a file system that cannot be written, or had no room.
-    _lock: Option<Flock<File>>,
+    lock: Option<Flock<File>>,
 }
 
 enum Taken {
@@ -83,6 +83,11 @@ impl Folder {
     /// The path of a file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Whether it is certain that no other greylet has it.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Where it is.

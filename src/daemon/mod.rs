@@ -5,6 +5,7 @@ mod background;
 mod clock;
 mod complaints;
 mod connection;
+mod control;
 mod explain;
 mod folder;
 mod listener;
@@ -71,8 +72,9 @@ use crate::engine::{Engine, Policy};
 use crate::error::Error;
 use crate::lists::Sources;
 
-/// Descriptors that are not connections: streams, epoll and its timer and notifier, the signals, a file now and then.
-const OWN_DESCRIPTORS: u64 = 16;
+/// Descriptors that are not connections: streams, epoll and its timer and notifier, the signals, a file now and then; and the administrator's socket and
+/// its connections.
+const OWN_DESCRIPTORS: u64 = 16 + 1 + control::CONNECTIONS_MAX as u64;
 
 /// How long to wait when a connection cannot be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -219,7 +221,10 @@ fn serve_until_signal(
         .as_ref()
         .map(FolderChoice::take)
         .transpose()?;
-    let mut store = folder.flatten().map(Store::new);
+    let folder = folder.flatten();
+    // Of the user that we are now, and in a folder that no other greylet has.
+    let control = folder.as_ref().and_then(control::open);
+    let mut store = folder.map(Store::new);
     if let Some(background) = background {
         background.detach()?;
     }
@@ -235,6 +240,9 @@ fn serve_until_signal(
     *engine.access_mut() = access;
     for listener in &listeners {
         ::log::info!("listening on {}", listener.endpoint());
+    }
+    if let Some(control) = &control {
+        ::log::info!("listening on {}, for orders", control.endpoint());
     }
     let (save_wanted, save_wanted_out) = bounded(1);
     let shared = Shared {
@@ -252,6 +260,7 @@ fn serve_until_signal(
         saves: Cell::new(saves),
         save_wanted,
     };
+    let control_admission = Admission::new(control::CONNECTIONS_MAX);
     let end = {
         let executor = LocalExecutor::new();
         executor.spawn(log::write_lines()).detach();
@@ -269,7 +278,15 @@ fn serve_until_signal(
                     None => future::pending().await,
                 }
             };
-            let serving = future::or(all(accepting), saving);
+            let ordering = async {
+                match &control {
+                    Some(control) => {
+                        control::accept(&executor, &shared, &control_admission, control).await
+                    }
+                    None => future::pending().await,
+                }
+            };
+            let serving = future::or(all(accepting), future::or(ordering, saving));
             future::or(signals.end(on_other), async { match serving.await {} }).await
         }))
     };

@@ -39,7 +39,7 @@ pub(super) async fn save_when_due(
     loop {
         let is_wanted = wait(retry_pause.or(interval), &wanted).await;
         with_pending |= is_wanted;
-        let has_changed = shared.engine.borrow().table().changes() > 0;
+        let has_changed = shared.engine.borrow().has_changed();
         if !is_wanted && !has_changed && !store.is_behind() {
             continue;
         }
@@ -76,7 +76,7 @@ async fn wait(pause: Option<Duration>, wanted: &Receiver<()>) -> bool {
 }
 
 async fn save(shared: &Shared<'_>, store: &mut Store, with_pending: bool) -> io::Result<Written> {
-    let (extent, writer) = store.begin();
+    let (extent, writer) = store.begin(shared.engine.borrow().is_full_save_due());
     let with_pending = with_pending || extent == Extent::Full && store.has_pending_of_before();
     let (pieces_in, pieces) = bounded(BLOCKS_WAITING_MAX);
     let (outcome_in, outcome) = bounded(1);
@@ -110,7 +110,7 @@ async fn save(shared: &Shared<'_>, store: &mut Store, with_pending: bool) -> io:
 }
 
 async fn hand_over(shared: &Shared<'_>, save: Save, pieces: &Sender<Piece>) {
-    let mut encoding = Encoding::new(save, shared.clock.moment(), &shared.engine.borrow());
+    let mut encoding = Encoding::new(save, shared.clock.moment(), &mut shared.engine.borrow_mut());
     loop {
         let step = encoding.step(&mut shared.engine.borrow_mut());
         if let Some(piece) = step {
@@ -131,7 +131,7 @@ pub(super) fn save_now(
     moment: Moment,
 ) -> io::Result<Written> {
     loop {
-        let (extent, writer) = store.begin();
+        let (extent, writer) = store.begin(engine.is_full_save_due());
         let with_pending = true;
         let save = Save {
             extent,
@@ -159,7 +159,8 @@ struct Encoding {
 }
 
 impl Encoding {
-    fn new(save: Save, moment: Moment, engine: &Engine<'_>) -> Encoding {
+    fn new(save: Save, moment: Moment, engine: &mut Engine<'_>) -> Encoding {
+        let removed = engine.take_removed();
         Encoding {
             encoder: Encoder::new(
                 save,
@@ -167,7 +168,7 @@ impl Encoding {
                     data_asked: engine.data_asked(),
                     ..moment
                 },
-                heapless::Vec::new(),
+                removed,
                 engine.table(),
             ),
             block: Box::default(),

@@ -25,7 +25,7 @@ pub(super) const PIECE_BYTES_MAX: usize = 2_048;
 
 const _: () = {
     // A name, a dot, a value of its label, an equals sign, a number, a line end.
-    const LINE_BYTES_MAX: usize = 32 + 1 + 20 + 1 + 20 + 1;
+    const LINE_BYTES_MAX: usize = 32 + 1 + 24 + 1 + 20 + 1;
     let mut index = 0;
     while index < METRICS.len() {
         assert!(METRICS[index].name.len() <= 32);
@@ -34,7 +34,7 @@ const _: () = {
             assert!(values.len() * LINE_BYTES_MAX <= PIECE_BYTES_MAX);
             let mut value = 0;
             while value < values.len() {
-                assert!(values[value].len() <= 20);
+                assert!(values[value].len() <= 24);
                 value += 1;
             }
         }

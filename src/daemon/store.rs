@@ -171,8 +171,8 @@ impl Store {
         self.has_pending_of_before
     }
 
-    /// What the next save is to hold, and who writes it, on whatever thread. Waits for the thread of one that was broken off.
-    pub(super) fn begin(&mut self) -> (Extent, Writer) {
+    /// What the next save is to hold, all of it if that is needed, and who writes it, on whatever thread. Waits for the thread of one that was broken off.
+    pub(super) fn begin(&mut self, is_full_needed: bool) -> (Extent, Writer) {
         if let Some(thread) = self.thread.take() {
             // How it ended does not matter: it wrote nothing that counts, or all of it.
             let _ = thread.join();
@@ -188,12 +188,12 @@ impl Store {
         self.is_behind = true;
         let appended = self
             .growth_before
-            .filter(|it| it.next_extent() == Extent::Batch);
+            .filter(|it| !is_full_needed && it.next_extent() == Extent::Batch);
         let writer = Writer {
             path: self.path(),
             append_at: appended.map(Growth::bytes),
         };
-        let extent = appended.map_or(Extent::Full, Growth::next_extent);
+        let extent = appended.map_or(Extent::Full, |_| Extent::Batch);
         (extent, writer)
     }
 

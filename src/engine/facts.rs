@@ -6,6 +6,7 @@ use crate::engine::access::{Origin, RecipientLine};
 use crate::engine::domain_name::domain_of;
 use crate::engine::greylist::{Judgement, Rules};
 use crate::engine::identity::Client;
+use crate::engine::orders::TrustedAfter;
 use crate::engine::table::{Entry, Table};
 use crate::engine::time::Timestamp;
 use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Triplet};
@@ -193,6 +194,8 @@ pub(super) struct Sources<'s, 't> {
     pub(super) policy: &'s Policy,
     pub(super) key: &'s FingerprintKey,
     pub(super) table: &'s Table<'t>,
+    /// From when on entries are believed, if the client was forgotten.
+    pub(super) trusted_after: Option<TrustedAfter>,
 }
 
 impl Sources<'_, '_> {
@@ -206,7 +209,9 @@ impl Sources<'_, '_> {
         now: Timestamp,
     ) -> Facts<'r> {
         let Policy { lookup, rules, .. } = self.policy;
-        let entry = |fingerprint| rules.live(self.table, fingerprint, now);
+        let live = |fingerprint| rules.live(self.table, fingerprint, now);
+        let is_trusted = |entry: &Entry| self.trusted_after.is_none_or(|after| after.trusts(entry));
+        let entry = |fingerprint| live(fingerprint).filter(is_trusted);
         let counter = |fingerprint, threshold| Counter {
             fingerprint,
             threshold,
@@ -231,8 +236,9 @@ impl Sources<'_, '_> {
                     )
                 }),
             written_to: organisation.map(|_| {
+                // What our users have written is not the client's to lose.
                 let fingerprint = self.key.written_to(&parties);
-                (fingerprint, entry(fingerprint))
+                (fingerprint, live(fingerprint))
             }),
             is_sender_folded: parties.is_sender_folded(),
             triplet,

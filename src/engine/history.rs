@@ -31,6 +31,8 @@ pub enum Outcome {
     NullSender,
     /// Passed: there was nothing to judge by.
     Unjudged,
+    /// Passed: the administrator lets the client or the recipient through for some time.
+    Allowed,
     /// Passed: a list has the sender.
     SenderListed,
     /// Passed: the recipient is none of those whose mail is greylisted.
@@ -58,6 +60,9 @@ impl Outcome {
         "own",
         "null_sender",
         "unjudged",
+        "allowed",
+        "sender_listed",
+        "recipient_not_greylisted",
     ];
 
     /// What a verdict is counted as. A repetition is not, and neither is a question that is answered at another time: one about
@@ -78,6 +83,7 @@ impl Outcome {
             Reason::MailServer => Outcome::MailServer,
             Reason::ClientListed => Outcome::ClientListed,
             Reason::RecipientListed => Outcome::RecipientListed,
+            Reason::Allowed => Outcome::Allowed,
             Reason::SenderListed => Outcome::SenderListed,
             Reason::RecipientNotGreylisted => Outcome::RecipientNotGreylisted,
             Reason::Authenticated | Reason::Outgoing | Reason::LocalClient => Outcome::Own,

@@ -131,6 +131,18 @@ pub const SAVED_PENDING_AGE: Seconds = Seconds::DAY;
 /// Fingerprints that a batch can say are removed; for more the table is saved as a whole.
 pub const FORGOTTEN_MAX: usize = 64;
 
+/// Recipients and clients whose mail is let through at a time.
+pub const ALLOWS_MAX: usize = 128;
+
+/// Clients that can be forgotten within the life of an entry.
+pub const DISTRUSTS_MAX: usize = 64;
+
+/// Shortest time that mail can be let through.
+pub const ALLOWED_FOR_MIN: Seconds = Seconds::new(60);
+
+/// Longest time that mail can be let through; what is to last is a list's.
+pub const ALLOWED_FOR_MAX: Seconds = Seconds::new(7 * Seconds::DAY.get());
+
 /// Hours of which it is remembered what was decided: seven days.
 pub const HISTORY_HOURS: usize = 168;
 

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod limits;
 pub mod log_line;
 pub mod null_sender;
+pub mod orders;
 pub mod organisation;
 mod outgoing;
 pub mod reply;
@@ -34,14 +35,16 @@ use crate::engine::access::{Access, Origin};
 use crate::engine::facts::{Conclusion, Counter, Explanation, Facts, Listed, OptIn, Sources};
 use crate::engine::greylist::{Counted, Judgement, Rules};
 use crate::engine::history::History;
-use crate::engine::identity::{Lookup, is_verified_name, parse_address};
+use crate::engine::identity::{Client, Lookup, is_verified_name, parse_address};
+use crate::engine::limits::FORGOTTEN_MAX;
 use crate::engine::null_sender::{AtData, AtRecipient, DataQuestions, NullSender, is_null_sender};
+use crate::engine::orders::{Allow, Orders, TrustedAfter, Whom};
 use crate::engine::outgoing::DailyQuotas;
 use crate::engine::request::Request;
 use crate::engine::snapshot::{Contents, Encoder, Found, Loader, Step};
 use crate::engine::table::{Entry, Table};
 use crate::engine::tally::Tally;
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Seconds, Timestamp};
 use crate::engine::transactions::Transactions;
 use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties};
 use crate::engine::verdict::{Action, Attribute, AutoWhitelisted, Reason, Verdict};
@@ -80,6 +83,7 @@ pub struct Engine<'a> {
     transactions: Transactions,
     data_questions: DataQuestions,
     daily_quotas: DailyQuotas,
+    orders: Orders,
 }
 
 /// A request that is to be judged.
@@ -120,6 +124,7 @@ impl<'a> Engine<'a> {
             transactions: Transactions::new(),
             data_questions: DataQuestions::new(),
             daily_quotas: DailyQuotas::default(),
+            orders: Orders::new(),
         }
     }
 
@@ -148,8 +153,14 @@ impl<'a> Engine<'a> {
         if let Some((server, at)) = found.moment.as_ref().and_then(|moment| moment.data_asked) {
             self.data_questions.take_note(server, at);
         }
-        let Engine { table, history, .. } = self;
-        Loader::new(found, now, is_same_boot, self.policy.rules, table, history)
+        let rules = self.policy.rules;
+        let target = Contents {
+            key: &self.key,
+            table: &mut self.table,
+            history: &mut self.history,
+            orders: &mut self.orders,
+        };
+        Loader::new(found, now, is_same_boot, rules, target)
     }
 
     /// The installation's key.
@@ -170,12 +181,92 @@ impl<'a> Engine<'a> {
         self.data_questions.last()
     }
 
+    /// The orders in force.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Whether there is something that is worth a write to flash.
+    pub fn has_changed(&self) -> bool {
+        self.table.changes() > 0 || self.orders.has_changed()
+    }
+
+    /// Whether so much was removed that only a full save can say it.
+    pub fn is_full_save_due(&self) -> bool {
+        self.orders.is_full_save_due()
+    }
+
+    /// Hands over which entries were removed, to a save that begins.
+    pub fn take_removed(&mut self) -> heapless::Vec<Fingerprint, FORGOTTEN_MAX> {
+        self.orders.take_removed()
+    }
+
+    /// Lets somebody's mail through from `now` on for so long, whatever was ordered before. True if another such order, the one
+    /// that would have ended first, has had to make room.
+    pub fn allow(&mut self, whom: &Whom<'_>, span: Seconds, now: Timestamp) -> bool {
+        let allow = Allow {
+            fingerprint: self.key.allowed(whom),
+            until: now.after(span),
+            prefix_bits: match whom {
+                Whom::Network(_, bits) => Some(*bits),
+                _ => None,
+            },
+        };
+        self.orders.allow(allow, now)
+    }
+
+    /// Forgets a mail: its triplet, and that its recipient wrote to its sender. Gives the number of entries that there were; none if the
+    /// request has no client's address.
+    pub fn forget_mail(&mut self, request: &Request<'_>, now: Timestamp) -> Option<usize> {
+        let facts = self.facts(&question_of(request)?, &self.policy, now)?;
+        let parties = Parties::new(
+            self.policy.lookup.sender_form(),
+            request.sender.unwrap_or_default(),
+            request.recipient.unwrap_or_default(),
+        );
+        let written_to = self.key.written_to(&parties);
+        let mut removed = 0;
+        for fingerprint in facts.triplet.fingerprints().chain([written_to]) {
+            if let Some(place) = self.table.find(fingerprint) {
+                self.table.remove(place);
+                self.orders.note_removed(fingerprint);
+                removed += 1;
+            }
+        }
+        Some(removed)
+    }
+
+    /// Forgets a client, and all that it has earned: the organisation that it is known by, if it is, and its network or address.
+    ///
+    /// # Errors
+    ///
+    /// See [`NotForgotten`].
+    pub fn forget_client<'r>(
+        &mut self,
+        request: &Request<'r>,
+        now: Timestamp,
+    ) -> Result<Client<'r>, NotForgotten> {
+        let facts =
+            question_of(request).and_then(|question| self.facts(&question, &self.policy, now));
+        let client = facts.ok_or(NotForgotten::NoAddress)?.client;
+        let fingerprints = self.key.identities(&client);
+        let max_age = self.policy.rules.max_age;
+        if !self.orders.has_room_to_distrust(fingerprints, now, max_age) {
+            return Err(NotForgotten::TooMany);
+        }
+        for fingerprint in fingerprints.into_iter().flatten() {
+            self.orders.distrust(fingerprint, now, max_age);
+        }
+        Ok(client)
+    }
+
     /// Goes on with a save.
     pub fn save(&mut self, encoder: &mut Encoder, block: &mut VecView<u8>) -> Step {
         let mut contents = Contents {
             key: &self.key,
             table: &mut self.table,
             history: &mut self.history,
+            orders: &mut self.orders,
         };
         encoder.step(&mut contents, block)
     }
@@ -185,7 +276,8 @@ impl<'a> Engine<'a> {
     /// 1. what is not a whole request of Postfix's, or not about a recipient, passes (but see [`null_sender`]),
     /// 2. so do clients that have logged in, mail that goes out, and this machine itself,
     /// 3. a question that is repeated within its message transaction gets the same verdict again,
-    /// 4. clients, recipients and senders that are listed pass, and so do recipients who are not among those that are greylisted,
+    /// 4. clients, recipients and senders that are listed pass, so do recipients who are not among those that are greylisted, and whomever the
+    ///    administrator lets through for some time,
     /// 5. a client without an address passes: there is nothing to know it by,
     /// 6. then it depends on what is known: see [`Conclusion`].
     pub fn decide<'r>(&mut self, request: &Request<'r>, now: Timestamp) -> Verdict<'r> {
@@ -224,9 +316,9 @@ impl<'a> Engine<'a> {
     ) -> Verdict<'r> {
         let (mode, server) = (self.policy.null_sender, self.server(question));
         let instance = self.instance(question);
-        let listed = self.listed(question).reason();
+        let is_waved_through = self.is_waved_through(question, now);
         let course = self.data_questions.at_recipient(mode, server, now);
-        if course == AtRecipient::LeaveToData && listed.is_none() {
+        if course == AtRecipient::LeaveToData && !is_waved_through {
             let recipient = self.key.recipient(question.recipient);
             let questions = &mut self.data_questions;
             return Verdict {
@@ -298,13 +390,16 @@ impl<'a> Engine<'a> {
 
     fn judge<'r>(&mut self, question: &Question<'r>, now: Timestamp) -> Verdict<'r> {
         let listed = self.listed(question);
-        if let Some(reason) = listed.reason() {
+        if let Some(reason) = self.waved_through(question, &listed, now) {
             return Verdict::passed(reason);
         }
         let policy = self.policy_on(question, &listed);
         let Some(facts) = self.facts(question, &policy, now) else {
             return Verdict::passed(Reason::UnparsableAddress);
         };
+        if let Some(after) = self.orders.trusted_after(&self.key, &facts.client) {
+            self.drop_distrusted(&facts, after);
+        }
         let conclusion = facts.conclusion(&policy, now);
         self.remember(question, &facts, &policy, conclusion, now)
     }
@@ -340,6 +435,7 @@ impl<'a> Engine<'a> {
             policy,
             key: &self.key,
             table: &self.table,
+            trusted_after: self.orders.trusted_after(&self.key, &client),
         };
         let mut several = [0; 9];
         let recipient = match question.recipients {
@@ -351,6 +447,20 @@ impl<'a> Engine<'a> {
             }
         };
         Some(sources.look_up(client, address, question.sender, recipient, now))
+    }
+
+    /// Takes out what is not believed of a client that was forgotten, so that it cannot be refreshed. It may come back from
+    /// the snapshot, as old as it was.
+    fn drop_distrusted(&mut self, facts: &Facts<'_>, after: TrustedAfter) {
+        let counters = [Some(facts.address), facts.organisation];
+        let counters = counters.into_iter().flatten().map(|it| it.fingerprint);
+        for fingerprint in facts.triplet.fingerprints().chain(counters) {
+            if let Some(place) = self.table.find(fingerprint)
+                && !after.trusts(&self.table.entry(place))
+            {
+                self.table.remove(place);
+            }
+        }
     }
 
     /// Remembers what follows from a conclusion, and gives the verdict.
@@ -432,6 +542,34 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Why a mail need not be judged: a list, or an order.
+    fn waved_through(
+        &self,
+        question: &Question<'_>,
+        listed: &Listed,
+        now: Timestamp,
+    ) -> Option<Reason> {
+        listed.reason().or_else(|| self.allowed(question, now))
+    }
+
+    fn is_waved_through(&self, question: &Question<'_>, now: Timestamp) -> bool {
+        let listed = self.listed(question);
+        self.waved_through(question, &listed, now).is_some()
+    }
+
+    fn allowed(&self, question: &Question<'_>, now: Timestamp) -> Option<Reason> {
+        let Question {
+            address,
+            client_name,
+            recipient,
+            ..
+        } = *question;
+        let orders = &self.orders;
+        orders
+            .allows(&self.key, address, client_name, recipient, now)
+            .then_some(Reason::Allowed)
+    }
+
     /// Where lists have the client, the recipient and the sender.
     fn listed(&self, question: &Question<'_>) -> Listed {
         let Access {
@@ -470,7 +608,7 @@ impl<'a> Engine<'a> {
             Matter::Recipient(question) if is_null_sender(question.sender) => {
                 let server = self.server(&question);
                 let passed = match self.data_questions.at_recipient(mode, server, now) {
-                    AtRecipient::LeaveToData if self.listed(&question).reason().is_some() => None,
+                    AtRecipient::LeaveToData if self.is_waved_through(&question, now) => None,
                     AtRecipient::Judge => None,
                     AtRecipient::LeaveToData => Some(Reason::LeftToData),
                     AtRecipient::Pass => Some(Reason::NullSender),
@@ -487,7 +625,8 @@ impl<'a> Engine<'a> {
         let pool = self.access.clients.find_pool(question.client_name);
         let policy = self.policy_on(&question, &listed);
         let facts = self.facts(&question, &policy, now);
-        let verdict = match (passed.or(listed.reason()), &facts) {
+        let waved_through = self.waved_through(&question, &listed, now);
+        let verdict = match (passed.or(waved_through), &facts) {
             (Some(reason), _) => Verdict::passed(reason),
             (None, None) => Verdict::passed(Reason::UnparsableAddress),
             (None, Some(facts)) => facts.verdict(facts.conclusion(&policy, now), &policy.rules),
@@ -519,6 +658,33 @@ fn is_correspondence(user: &[u8], correspondent: &[u8]) -> bool {
     }
 }
 
+/// Why a client is not forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotForgotten {
+    /// It has no address.
+    NoAddress,
+    /// As many clients were forgotten as can be, and what was known of them could still count.
+    TooMany,
+}
+
+/// The question that an order is about; none if there is no client's address.
+fn question_of<'r>(request: &Request<'r>) -> Option<Question<'r>> {
+    let client_address = request.client_address?;
+    Some(Question {
+        server: [b"", b""],
+        state: b"",
+        client_address,
+        address: Some(parse_address(client_address)?),
+        client_name: request.client_name.unwrap_or_default(),
+        sender: request.sender.unwrap_or_default(),
+        recipient: request.recipient.unwrap_or_default(),
+        login: b"",
+        recipients: None,
+        is_first_recipient: true,
+        instance: b"",
+    })
+}
+
 /// What a request is about.
 enum Matter<'r> {
     /// Nothing that is judged.
@@ -533,8 +699,8 @@ enum Matter<'r> {
 
 /// What a request is about, and why it passes if it is not judged.
 ///
-/// Every way out of here but the first passes mail, and so do mail of null senders that is left to DATA, the lists, a missing address, a
-/// repetition of what has passed, and what [`Conclusion`] says, in [`Engine::decide`]. Can a remote SMTP client take it?
+/// Every way out of here but the first passes mail, and so do mail of null senders that is left to DATA, the lists, what the administrator
+/// allows, a missing address, a repetition of what has passed, and what [`Conclusion`] says, in [`Engine::decide`]. Can a remote SMTP client take it?
 ///
 /// - unknown request, missing attribute: no, Postfix writes these.
 /// - `client_address` that is not an address: only by being gone already, or as a neighbour on the same link, whose IPv6 address has a zone.
@@ -546,6 +712,7 @@ enum Matter<'r> {
 /// - local client: no; loopback addresses are not routed, and Postfix takes the address from the connection.
 /// - lists: only a client or a recipient that the administrator has named. A sender that he has named, yes: senders can be forged, so a client without a
 ///   verified name cannot, and README warns of the others. A recipient whom he has not named, only where he has named those who are greylisted.
+/// - allowed: only a client or a recipient that the administrator has named with `greylet allow`, and for the time that he said.
 /// - repetition: only of a question that has passed in the same message transaction, which Postfix numbers.
 /// - mail server's name: only with `--greylist=suspicious`, and a name in verified DNS that looks like one.
 /// - wrote to: only as a sender that one of our users wrote to, from a verified name that looks like a mail server's.

@@ -41,6 +41,8 @@ pub struct Request<'a> {
     pub server_port: Option<&'a [u8]>,
     /// What the administrator calls the service that asks, `outgoing` for submission.
     pub policy_context: Option<&'a [u8]>,
+    /// For how many seconds mail is to be let through, in an order of the administrator's.
+    pub for_seconds: Option<&'a [u8]>,
     /// Seconds since 1970 that a test wants to be taken as now.
     pub policy_test_time: Option<&'a [u8]>,
 }
@@ -102,13 +104,14 @@ enum Kept {
     ServerAddress,
     ServerPort,
     PolicyContext,
+    ForSeconds,
     PolicyTestTime,
 }
 
 const KEPT: usize = Kept::PolicyTestTime as usize + 1;
 
 /// Room for the longest values of all.
-const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 9 * WORD_BYTES_MAX;
+const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 10 * WORD_BYTES_MAX;
 
 impl Kept {
     fn of_name(name: &[u8]) -> Option<Kept> {
@@ -126,6 +129,7 @@ impl Kept {
             b"server_address" => Kept::ServerAddress,
             b"server_port" => Kept::ServerPort,
             b"policy_context" => Kept::PolicyContext,
+            b"for_seconds" => Kept::ForSeconds,
             b"policy_test_time" => Kept::PolicyTestTime,
             _ => return None,
         })
@@ -145,6 +149,7 @@ impl Kept {
             | Kept::ServerAddress
             | Kept::ServerPort
             | Kept::PolicyContext
+            | Kept::ForSeconds
             | Kept::PolicyTestTime => WORD_BYTES_MAX,
         }
     }
@@ -311,6 +316,7 @@ impl RequestParser {
             server_address: get(Kept::ServerAddress),
             server_port: get(Kept::ServerPort),
             policy_context: get(Kept::PolicyContext),
+            for_seconds: get(Kept::ForSeconds),
             policy_test_time: get(Kept::PolicyTestTime),
         }
     }

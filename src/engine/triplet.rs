@@ -7,6 +7,7 @@ use siphasher::sip::SipHasher24;
 
 use crate::engine::domain_name::DomainName;
 use crate::engine::identity::{Client, Whereabouts};
+use crate::engine::orders::Whom;
 use crate::engine::organisation::Organisation;
 use crate::engine::sender::{Address, append_lower_case, fold_sender, normalise_sender};
 
@@ -132,6 +133,13 @@ enum Domain {
     Recipient = 9,
     Instance = 10,
     Server = 11,
+    AllowedMailbox = 12,
+    AllowedRecipients = 13,
+    AllowedNetwork = 14,
+    AllowedClientName = 15,
+    ForgottenNetwork = 16,
+    ForgottenHost = 17,
+    ForgottenOrganisation = 18,
 }
 
 impl FingerprintKey {
@@ -224,6 +232,105 @@ impl FingerprintKey {
         Fingerprint(hash.finish())
     }
 
+    /// The fingerprint under which somebody is let through.
+    pub fn allowed(&self, whom: &Whom<'_>) -> Fingerprint {
+        match *whom {
+            Whom::Mailbox(user, domain) => {
+                let mut hash = self.mailboxes(domain);
+                write_lower_case(&mut hash, user);
+                Fingerprint(hash.finish())
+            }
+            Whom::RecipientDomain(domain) => self.whole(Domain::AllowedRecipients, domain),
+            Whom::Network(address, bits) => self.allowed_network(address, bits),
+            Whom::ClientName(name) => self.whole(Domain::AllowedClientName, name),
+        }
+    }
+
+    /// The fingerprint under which the clients of a network are let through.
+    pub fn allowed_network(&self, first: IpAddr, prefix_bits: u8) -> Fingerprint {
+        let mut hash = self.hash_address(Domain::AllowedNetwork, first);
+        hash.write(&[prefix_bits]);
+        Fingerprint(hash.finish())
+    }
+
+    /// Whether this holds for a client of this verified name, under that name or one of those that it is below.
+    pub(super) fn is_any_client_name(
+        &self,
+        client_name: &[u8],
+        is_it: impl FnMut(Fingerprint) -> bool,
+    ) -> bool {
+        DomainName::parse(client_name)
+            .is_some_and(|name| self.is_any_end(Domain::AllowedClientName, name, is_it))
+    }
+
+    /// Whether this holds for a recipient: its mailbox, with or without what may be an extension of it, its domain, or one of those that this is below.
+    pub(super) fn is_any_recipient(
+        &self,
+        recipient: &[u8],
+        mut is_it: impl FnMut(Fingerprint) -> bool,
+    ) -> bool {
+        let Some(at) = recipient.iter().rposition(|&byte| byte == b'@') else {
+            return false;
+        };
+        let (user, domain) = (&recipient[..at], &recipient[at + 1..]);
+        let mut hash = self.mailboxes(domain);
+        for (index, part) in user.split(|&byte| byte == b'+').enumerate() {
+            if index > 0 {
+                hash.write(b"+");
+            }
+            write_lower_case(&mut hash, part);
+            if is_it(Fingerprint(hash.clone().finish())) {
+                return true;
+            }
+        }
+        DomainName::parse(domain)
+            .is_some_and(|domain| self.is_any_end(Domain::AllowedRecipients, domain, is_it))
+    }
+
+    /// The fingerprints under which it stands that a client was forgotten: of its organisation, if it is known by that, and of where it is.
+    pub fn identities(&self, client: &Client<'_>) -> [Option<Fingerprint>; 2] {
+        let whereabouts = match client.whereabouts {
+            Whereabouts::Network(network) => self.hash_address(Domain::ForgottenNetwork, network),
+            Whereabouts::Host(address) => self.hash_address(Domain::ForgottenHost, address),
+        };
+        let organisation = client
+            .identity()
+            .map(|it| self.hash_organisation(Domain::ForgottenOrganisation, it));
+        [organisation, Some(whereabouts)].map(|hash| hash.map(|hash| Fingerprint(hash.finish())))
+    }
+
+    /// Whether this holds for a name or one of its ends; the shortest comes first. Each byte is hashed once: the labels go in from the last on.
+    fn is_any_end(
+        &self,
+        domain: Domain,
+        name: DomainName<'_>,
+        mut is_it: impl FnMut(Fingerprint) -> bool,
+    ) -> bool {
+        let mut hash = self.hash(domain);
+        name.as_bytes().rsplit(|&byte| byte == b'.').any(|label| {
+            write_lower_case(&mut hash, label);
+            hash.write(b".");
+            is_it(Fingerprint(hash.clone().finish()))
+        })
+    }
+
+    /// The last of those that [`is_any_end`](FingerprintKey::is_any_end) has.
+    fn whole(&self, domain: Domain, name: DomainName<'_>) -> Fingerprint {
+        let mut whole = Fingerprint(0);
+        self.is_any_end(domain, name, |end| {
+            whole = end;
+            false
+        });
+        whole
+    }
+
+    /// What the fingerprints of a domain's mailboxes begin with; the user is the rest.
+    fn mailboxes(&self, domain: &[u8]) -> SipHasher24 {
+        let mut hash = self.hash(Domain::AllowedMailbox);
+        hash_lower_case(&mut hash, domain);
+        hash
+    }
+
     fn hash(&self, domain: Domain) -> SipHasher24 {
         let mut hash = SipHasher24::new_with_key(&self.0);
         hash.write(&[domain as u8]);
@@ -255,6 +362,11 @@ fn hash_field(hash: &mut SipHasher24, field: &[u8]) {
 /// A field in lower case.
 fn hash_lower_case(hash: &mut SipHasher24, field: &[u8]) {
     hash.write(&(field.len() as u32).to_le_bytes());
+    write_lower_case(hash, field);
+}
+
+/// Bytes in lower case, without their length.
+fn write_lower_case(hash: &mut SipHasher24, field: &[u8]) {
     let mut lower = [0; 64];
     for piece in field.chunks(lower.len()) {
         let lower = &mut lower[..piece.len()];

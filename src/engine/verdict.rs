@@ -134,6 +134,8 @@ pub enum Reason {
     SenderListed,
     /// There is a list of the recipients whose mail is greylisted, and it does not have the recipient.
     RecipientNotGreylisted,
+    /// The administrator lets the client or the recipient through for some time.
+    Allowed,
     /// The client's address has had enough first passes.
     ClientAutoWhitelisted,
     /// The organisation's mail for the sender's domain has had enough first passes.
@@ -169,6 +171,7 @@ impl fmt::Display for Reason {
             Reason::RecipientListed => f.write_str("recipient whitelist"),
             Reason::SenderListed => f.write_str("sender whitelist"),
             Reason::RecipientNotGreylisted => f.write_str("recipient not greylisted"),
+            Reason::Allowed => f.write_str("allowed"),
             Reason::ClientAutoWhitelisted => f.write_str("client AWL"),
             Reason::SenderDomainAutoWhitelisted => f.write_str("sender domain AWL"),
             Reason::New => f.write_str("new"),
@@ -210,6 +213,9 @@ number_reasons! {
     MailServer => "mail_server", "a mail server by its name";
     ClientListed => "client_whitelist", "a list has the client";
     RecipientListed => "recipient_whitelist", "a list has the recipient";
+    SenderListed => "sender_whitelist", "a list has the sender";
+    RecipientNotGreylisted => "recipient_not_greylisted", "no list opts the recipient in";
+    Allowed => "allowed", "let through for some time";
     Authenticated => "authenticated", "the client has logged in";
     Outgoing => "outgoing", "mail that goes out";
     LocalClient => "local_client", "mail of this machine";

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use greylet::engine::greylist::Rules;
 use greylet::engine::history::{Counts, History};
 use greylet::engine::limits::{BLOCK_BYTES_MAX, FORGOTTEN_MAX};
+use greylet::engine::orders::Orders;
 use greylet::engine::snapshot::{
     Contents, Encoder, Extent, Found, Loader, Moment, Save, Step, Survey, Unusable,
 };
@@ -109,6 +110,7 @@ pub(crate) fn save_between(
             key: &KEY,
             table,
             history,
+            orders: &mut Orders::new(),
         };
         match encoder.step(&mut contents, &mut block) {
             Step::Unfinished => {}
@@ -153,7 +155,13 @@ pub(crate) fn load_into(
     let found = survey.finish()?;
     let mut history = History::new();
     let rules = Rules::default();
-    let mut loader = Loader::new(&found, at(now), is_same_boot, rules, table, &mut history);
+    let target = Contents {
+        key: &KEY,
+        table,
+        history: &mut history,
+        orders: &mut Orders::new(),
+    };
+    let mut loader = Loader::new(&found, at(now), is_same_boot, rules, target);
     bytes.chunks(piece).for_each(|piece| loader.feed(piece));
     let left_out = loader.finish();
     assert_eq!(table.changes(), 0, "what is loaded is saved");

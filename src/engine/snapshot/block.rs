@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Moment = 2,
     Entries = 3,
     Counters = 4,
+    Orders = 5,
 }
 
 /// Begins a block in an empty buffer; the content is then appended.

@@ -4,9 +4,11 @@
 
 use crate::engine::greylist::Rules;
 use crate::engine::history::{Counts, History, OUTCOMES, hour};
+use crate::engine::limits::ALLOWED_FOR_MAX;
+use crate::engine::orders::{Allow, Distrust, Orders};
 use crate::engine::snapshot::block::{Blocks, Condition, Kind};
 use crate::engine::snapshot::record::{Record, Records, take, take_varint};
-use crate::engine::snapshot::{Moment, VERSION};
+use crate::engine::snapshot::{ALLOW, ALLOW_NETWORK, Contents, DISTRUST, Moment, VERSION};
 use crate::engine::table::{Entry, Place, Table};
 use crate::engine::time::{Seconds, Timestamp};
 use crate::engine::triplet::{Fingerprint, FingerprintKey};
@@ -23,6 +25,8 @@ pub enum Block<'b> {
     Entries(Records<'b>),
     /// Counts of hours.
     Counters(Hours<'b>),
+    /// All orders.
+    Orders(OrderRecords<'b>),
     /// What only a later greylet understands.
     Unknown,
 }
@@ -34,6 +38,7 @@ impl<'b> Block<'b> {
             kind if kind == Kind::Moment as u8 => read_moment(content).map(Block::Moment),
             kind if kind == Kind::Entries as u8 => Records::new(content).map(Block::Entries),
             kind if kind == Kind::Counters as u8 => Hours::new(content).map(Block::Counters),
+            kind if kind == Kind::Orders as u8 => Some(Block::Orders(OrderRecords(content))),
             _ => None,
         };
         block.unwrap_or(Block::Unknown)
@@ -92,6 +97,56 @@ impl Iterator for Hours<'_> {
             }
         }
         Some((hour, counts))
+    }
+}
+
+/// The orders of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderRecords<'b>(&'b [u8]);
+
+/// One order.
+enum Order {
+    Allow(Allow),
+    Distrust(Distrust),
+    Unknown,
+}
+
+impl OrderRecords<'_> {
+    /// How many are let through at a time, and how many clients were forgotten then.
+    pub fn count(mut self, at: Timestamp) -> (usize, usize) {
+        let mut counts = (0, 0);
+        while let Some(order) = self.take() {
+            match order {
+                Order::Allow(allow) => counts.0 += usize::from(at < allow.until),
+                Order::Distrust(_) => counts.1 += 1,
+                Order::Unknown => {}
+            }
+        }
+        counts
+    }
+
+    fn take(&mut self) -> Option<Order> {
+        let [kind] = take(&mut self.0)?;
+        let fingerprint = Fingerprint::from_bits(u64::from_le_bytes(take(&mut self.0)?));
+        let time = Timestamp::from_unix(u32::from_le_bytes(take(&mut self.0)?).into());
+        let other = u32::from_le_bytes(take(&mut self.0)?);
+        let allow = |prefix_bits| {
+            Order::Allow(Allow {
+                fingerprint,
+                until: time,
+                prefix_bits,
+            })
+        };
+        Some(match (kind, u8::try_from(other)) {
+            (ALLOW, _) => allow(None),
+            (ALLOW_NETWORK, Ok(bits @ 0..=128)) => allow(Some(bits)),
+            (DISTRUST, _) => Order::Distrust(Distrust {
+                fingerprint,
+                at: time,
+                pending_at: Timestamp::from_unix(other.into()),
+            }),
+            _ => Order::Unknown,
+        })
     }
 }
 
@@ -209,7 +264,7 @@ impl Seen {
                 self.latest = self.latest.max(moment.logical);
             }
             Block::Entries(records) => self.latest = self.latest.max(records.base()),
-            Block::Counters(_) | Block::Unknown => {}
+            Block::Counters(_) | Block::Orders(_) | Block::Unknown => {}
         }
     }
 }
@@ -224,6 +279,7 @@ pub struct Loader<'l, 't> {
 struct Target<'l, 't> {
     table: &'l mut Table<'t>,
     history: &'l mut History,
+    orders: &'l mut Orders,
     rules: Rules,
     now: Timestamp,
     /// How much pending entries are moved forward, so that they keep their age.
@@ -240,8 +296,7 @@ impl<'l, 't> Loader<'l, 't> {
         now: Timestamp,
         is_same_boot: bool,
         rules: Rules,
-        table: &'l mut Table<'t>,
-        history: &'l mut History,
+        target: Contents<'l, 't>,
     ) -> Loader<'l, 't> {
         let pending_shift = if is_same_boot {
             Seconds::new(0)
@@ -249,8 +304,9 @@ impl<'l, 't> Loader<'l, 't> {
             now.since(found.latest)
         };
         let target = Target {
-            table,
-            history,
+            table: target.table,
+            history: target.history,
+            orders: target.orders,
             rules,
             now,
             pending_shift,
@@ -271,6 +327,10 @@ impl<'l, 't> Loader<'l, 't> {
     /// Takes it that the file ends here, as it also must when it cannot be read any further. Tells how many entries found no room.
     pub fn finish(mut self) -> u32 {
         self.go_on(&[], true);
+        let Target {
+            now, pending_shift, ..
+        } = self.target;
+        self.target.orders.shift_pending(pending_shift, now);
         self.target.table.sort_rings();
         self.target.history.mark_saved(self.target.now);
         self.target.left_out
@@ -288,7 +348,28 @@ impl Target<'_, '_> {
         match block {
             Block::Entries(records) => records.for_each(|record| self.take(record)),
             Block::Counters(hours) => hours.for_each(|(hour, counts)| self.take_hour(hour, counts)),
+            Block::Orders(orders) => self.take_orders(orders),
             _ => {}
+        }
+    }
+
+    /// All orders at once. None lasts longer than it could, whatever the file says.
+    fn take_orders(&mut self, mut orders: OrderRecords<'_>) {
+        self.orders.clear_lists();
+        while let Some(order) = orders.take() {
+            match order {
+                Order::Allow(allow) if allow.until > self.now => self.orders.put(Allow {
+                    until: allow.until.min(self.now.after(ALLOWED_FOR_MAX)),
+                    ..allow
+                }),
+                Order::Distrust(it) if self.now.since(it.at) <= self.rules.max_age => {
+                    self.orders.put_distrust(Distrust {
+                        at: it.at.min(self.now),
+                        ..it
+                    });
+                }
+                _ => {}
+            }
         }
     }
 

@@ -4,13 +4,15 @@ use heapless::{Vec, VecView};
 
 use crate::engine::history::{History, OUTCOMES};
 use crate::engine::limits::{
-    BLOCK_BYTES_MAX, FORGOTTEN_MAX, SAVED_PENDING_AGE, SAVED_PENDING_MAX, SLOTS_A_STEP,
+    ALLOWS_MAX, BLOCK_BYTES_MAX, DISTRUSTS_MAX, FORGOTTEN_MAX, SAVED_PENDING_AGE,
+    SAVED_PENDING_MAX, SLOTS_A_STEP,
 };
+use crate::engine::orders::Orders;
 use crate::engine::snapshot::block::{self, Kind, put, room, seal};
 use crate::engine::snapshot::record::{
     RECORD_BYTES_MAX, VARINT_BYTES_MAX, put_entry, put_removed, put_varint,
 };
-use crate::engine::snapshot::{Moment, VERSION};
+use crate::engine::snapshot::{ALLOW, ALLOW_NETWORK, DISTRUST, Moment, VERSION};
 use crate::engine::table::{Class, Entry, Place, Table};
 use crate::engine::time::Timestamp;
 use crate::engine::triplet::{Fingerprint, FingerprintKey};
@@ -18,6 +20,7 @@ use crate::engine::triplet::{Fingerprint, FingerprintKey};
 /// Longest record of an hour: its distance, which counts there are, and all of them.
 const HOUR_BYTES_MAX: usize = (2 + OUTCOMES) * VARINT_BYTES_MAX;
 
+const _: () = assert!((ALLOWS_MAX + DISTRUSTS_MAX) * 17 < BLOCK_BYTES_MAX - 12);
 const _: () = assert!(4 + FORGOTTEN_MAX * 9 + RECORD_BYTES_MAX < BLOCK_BYTES_MAX / 2);
 
 /// How much a save writes.
@@ -49,7 +52,7 @@ pub enum Step {
     Done,
 }
 
-/// What is saved.
+/// What is saved, and what a snapshot is loaded into.
 pub struct Contents<'c, 't> {
     /// The installation's key.
     pub key: &'c FingerprintKey,
@@ -57,6 +60,8 @@ pub struct Contents<'c, 't> {
     pub table: &'c mut Table<'t>,
     /// The counts.
     pub history: &'c mut History,
+    /// The orders.
+    pub orders: &'c mut Orders,
 }
 
 /// A save in progress. Requests may come between two steps: each entry is saved as it is when it is reached, but for times after the beginning of the
@@ -74,6 +79,7 @@ pub struct Encoder {
 #[derive(Clone, Copy)]
 enum Stage {
     Head,
+    Orders,
     Forgotten,
     /// From this slot on.
     Entries(usize),
@@ -111,7 +117,7 @@ impl Encoder {
             pending_after: save.with_pending.then(pending_after),
             stage: match save.extent {
                 Extent::Full => Stage::Head,
-                Extent::Batch => Stage::Forgotten,
+                Extent::Batch => Stage::Orders,
             },
         }
     }
@@ -120,8 +126,20 @@ impl Encoder {
     pub fn step(&mut self, contents: &mut Contents<'_, '_>, block: &mut VecView<u8>) -> Step {
         match self.stage {
             Stage::Head => {
-                self.stage = Stage::Forgotten;
+                self.stage = Stage::Orders;
                 put_head(block, contents.key)
+            }
+            Stage::Orders => {
+                self.stage = Stage::Forgotten;
+                let is_wanted = match self.save.extent {
+                    Extent::Full => !contents.orders.is_empty(),
+                    Extent::Batch => contents.orders.are_unsaved(),
+                };
+                contents.orders.mark_saved();
+                if is_wanted {
+                    return put_orders(block, contents.orders);
+                }
+                Step::Unfinished
             }
             Stage::Forgotten => {
                 self.stage = Stage::Entries(0);
@@ -131,7 +149,7 @@ impl Encoder {
                 }
                 Step::Unfinished
             }
-            Stage::Entries(from) => self.put_entries(from, contents.table, block),
+            Stage::Entries(from) => self.put_entries(from, contents, block),
             Stage::Counters(from) => self.put_counters(from, contents.history, block),
             Stage::Moment => {
                 self.stage = match self.save.extent {
@@ -155,7 +173,14 @@ impl Encoder {
         }
     }
 
-    fn put_entries(&mut self, from: usize, table: &mut Table<'_>, block: &mut VecView<u8>) -> Step {
+    fn put_entries(
+        &mut self,
+        from: usize,
+        contents: &mut Contents<'_, '_>,
+        block: &mut VecView<u8>,
+    ) -> Step {
+        let in_seconds = contents.orders.need_seconds();
+        let table = &mut *contents.table;
         let end = table.slots_used().min(from + SLOTS_A_STEP);
         for index in from..end {
             if room(block) < RECORD_BYTES_MAX {
@@ -171,7 +196,7 @@ impl Encoder {
                 table.mark_saved(place);
             } else if self.is_wanted(table, place, entry) {
                 self.begin_entries(block);
-                put_entry(block, fingerprint, entry, self.moment.logical);
+                put_entry(block, fingerprint, entry, self.moment.logical, in_seconds);
                 table.mark_saved(place);
             }
         }
@@ -234,6 +259,36 @@ fn put_head(block: &mut VecView<u8>, key: &FingerprintKey) -> Step {
     put(block, &VERSION.to_le_bytes());
     put(block, key.bytes());
     finish(block)
+}
+
+fn put_orders(block: &mut VecView<u8>, orders: &Orders) -> Step {
+    block::begin(Kind::Orders, block);
+    let (allows, distrusts) = orders.lists();
+    for allow in allows {
+        let kind = match allow.prefix_bits {
+            None => ALLOW,
+            Some(_) => ALLOW_NETWORK,
+        };
+        let bits = allow.prefix_bits.unwrap_or(0).into();
+        put_order(block, kind, allow.fingerprint, allow.until, bits);
+    }
+    for it in distrusts {
+        put_order(block, DISTRUST, it.fingerprint, it.at, it.pending_at.unix());
+    }
+    finish(block)
+}
+
+fn put_order(
+    block: &mut VecView<u8>,
+    kind: u8,
+    fingerprint: Fingerprint,
+    time: Timestamp,
+    other: u32,
+) {
+    put(block, &[kind]);
+    put(block, &fingerprint.bits().to_le_bytes());
+    put(block, &time.unix().to_le_bytes());
+    put(block, &other.to_le_bytes());
 }
 
 fn put_moment(block: &mut VecView<u8>, moment: &Moment) -> Step {

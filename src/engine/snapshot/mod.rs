@@ -1,7 +1,7 @@
 //! What is remembered, as bytes and back: the format of the snapshot, version 1. Bytes in, bytes out; files are the daemon's.
 //!
-//! A snapshot is a sequence of blocks. A full save makes a new one: head, entries, counters, moment, and the head once more. Later
-//! saves append batches to it, of what has changed: entries, counters, moment. Numbers are little-endian, so the bytes are the same on
+//! A snapshot is a sequence of blocks. A full save makes a new one: head, orders, entries, counters, moment, and the head once more. Later
+//! saves append batches to it, of what has changed: orders, entries, counters, moment. Numbers are little-endian, so the bytes are the same on
 //! every target. A *varint* is a number of up to 32 bits in 1 to 5 bytes of 7 bits, the lowest first, all but the last with their highest bit set (LEB128).
 //!
 //! # Block
@@ -46,7 +46,7 @@
 //! | .. | records, to the end |
 //!
 //! A record is a fingerprint (8 bytes), and a varint: 16 times the age of the last use, plus 8 if there is a count, plus the class (0 plain, 1 named,
-//! 2 known, 3 wrote to, 4 proven; 7: the entry was removed on purpose, and the record ends here). Then two varints: the time from `since` to the last use, and the count, if it is not 0.
+//! 2 known, 3 wrote to, 4 proven; 5 and 6 are known and proven with times in seconds; 7: the entry was removed on purpose, and the record ends here). Then two varints: the time from `since` to the last use, and the count, if it is not 0.
 //! The two times are in the units of the class, of which the points in time are rounded down, so that whatever is saved and loaded again and again stays as it is:
 //!
 //! | class | last use | `since` |
@@ -54,8 +54,10 @@
 //! | plain, named | seconds | seconds |
 //! | known | hours | hours |
 //! | wrote to, proven | hours | days |
+//! | known and proven, as 5 and 6 | seconds | seconds |
 //!
-//! That is 11 bytes for most entries, and 13 for pending ones.
+//! That is 11 bytes for most entries, and 13 for pending ones. Seconds are written of those that have passed while clients are forgotten, for then it
+//! matters what was before and after.
 //!
 //! 4, **counters**:
 //!
@@ -65,6 +67,16 @@
 //! | .. | hours, to the end |
 //!
 //! Each is a varint, hours after that one; a varint whose bits, from the lowest, say which counts of [`Outcome`](crate::engine::history::Outcome) are not 0; and these counts as varints.
+//!
+//! 5, **orders**: all that the administrator has ordered and is not over, in place of those of an earlier block; in a full save if there are any, in a batch
+//! if they have changed. Records to the end, each of 17 bytes:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | 1: somebody's mail is let through; 2: mail of a network is; 3: a client was forgotten; others are not looked at |
+//! | 8 | fingerprint |
+//! | 4 | logical time, in seconds since 1970: until when it is let through; when it was forgotten |
+//! | 4 | for 2: length of the network's prefix; for 3: when the client was forgotten, as its pending entries have it, which keep their age over a boot; otherwise 0 |
 //!
 //! # Time
 //!
@@ -77,7 +89,7 @@ mod encoder;
 mod record;
 
 pub use block::{Blocks, Condition};
-pub use decoder::{Block, Found, Hours, Loader, Survey, Unusable};
+pub use decoder::{Block, Found, Hours, Loader, OrderRecords, Survey, Unusable};
 pub use encoder::{Contents, Encoder, Extent, Save, Step};
 pub use record::{Record, Records};
 
@@ -86,6 +98,11 @@ use crate::engine::triplet::Fingerprint;
 
 /// The version of the format that is written, and the only one that is read.
 pub const VERSION: u16 = 1;
+
+/// What a record of an order begins with.
+const ALLOW: u8 = 1;
+const ALLOW_NETWORK: u8 = 2;
+const DISTRUST: u8 = 3;
 
 /// When a save began, by all clocks, and what else there is one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,8 @@ pub(super) const RECORD_BYTES_MAX: usize = 8 + 3 * VARINT_BYTES_MAX;
 pub(super) const VARINT_BYTES_MAX: usize = 5;
 
 const HAS_COUNT: u32 = 8;
+const KNOWN_IN_SECONDS: u32 = 5;
+const PROVEN_IN_SECONDS: u32 = 6;
 const REMOVED: u32 = 7;
 /// Most that a varint has room for beside the class.
 const AGE_MAX: u32 = u32::MAX / 16;
@@ -25,29 +27,38 @@ pub enum Record {
     Removed(Fingerprint),
 }
 
-/// Units of the last use and of `since`, in seconds.
-const fn units(class: Class) -> (u32, u32) {
-    match class {
-        Class::Plain | Class::Named => (1, 1),
-        Class::Known => (Seconds::HOUR.get(), Seconds::HOUR.get()),
-        Class::WroteTo | Class::Proven => (Seconds::HOUR.get(), Seconds::DAY.get()),
+/// Units of the last use and of `since`, in seconds, by the class as it is written.
+const fn units(code: u32) -> (u32, u32) {
+    const KNOWN: u32 = Class::Known as u32;
+    const WROTE_TO: u32 = Class::WroteTo as u32;
+    const PROVEN: u32 = Class::Proven as u32;
+    match code {
+        KNOWN => (Seconds::HOUR.get(), Seconds::HOUR.get()),
+        WROTE_TO | PROVEN => (Seconds::HOUR.get(), Seconds::DAY.get()),
+        _ => (1, 1),
     }
 }
 
-/// Appends an entry; what is later than `base` is taken to be of then.
+/// Appends an entry, that of one that has passed with its times `in_seconds` if need be; what is later than `base` is taken to be of then.
 pub(super) fn put_entry(
     to: &mut VecView<u8>,
     fingerprint: Fingerprint,
     entry: Entry,
     base: Timestamp,
+    in_seconds: bool,
 ) {
-    let (used_unit, since_unit) = units(entry.class);
+    let code = match entry.class {
+        Class::Known if in_seconds => KNOWN_IN_SECONDS,
+        Class::Proven if in_seconds => PROVEN_IN_SECONDS,
+        class => class as u32,
+    };
+    let (used_unit, since_unit) = units(code);
     let used = entry.last_seen.min(base).unix();
     let age = (base.unix() / used_unit - used / used_unit).min(AGE_MAX);
     let before = (used / since_unit).saturating_sub(entry.since.unix() / since_unit);
     let has_count = if entry.count > 0 { HAS_COUNT } else { 0 };
     put(to, &fingerprint.bits().to_le_bytes());
-    put_varint(to, age * 16 + has_count + entry.class as u32);
+    put_varint(to, age * 16 + has_count + code);
     put_varint(to, before);
     if entry.count > 0 {
         put_varint(to, entry.count.into());
@@ -91,8 +102,13 @@ impl Iterator for Records<'_> {
         if first % HAS_COUNT == REMOVED {
             return Some(Record::Removed(fingerprint));
         }
-        let class = *Class::ALL.get((first % HAS_COUNT) as usize)?;
-        let (used_unit, since_unit) = units(class);
+        let code = first % HAS_COUNT;
+        let class = match code {
+            KNOWN_IN_SECONDS => Class::Known,
+            PROVEN_IN_SECONDS => Class::Proven,
+            code => *Class::ALL.get(code as usize)?,
+        };
+        let (used_unit, since_unit) = units(code);
         let used = (self.base.unix() / used_unit).saturating_sub(first / 16) * used_unit;
         let before = take_varint(&mut self.bytes)?;
         let since = (used / since_unit).saturating_sub(before) * since_unit;
