@@ -148,9 +148,15 @@ pub struct Serve {
     /// log repeated questions and other SMTP states than RCPT too
     #[argh(switch, short = 'v')]
     pub verbose: bool,
-    /// log no decisions (wins over --verbose)
+    /// log no decisions, as --log=none (wins over --log and --verbose)
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+    /// decide, count and log, but let all mail pass
+    #[argh(switch)]
+    pub dry_run: bool,
+    /// which decisions are logged; warnings always are (default all)
+    #[argh(option, arg_name = "all|deferred|none")]
+    pub log: Option<String>,
     /// for tests: take the request attribute policy_test_time as now; local listeners only
     #[argh(switch)]
     pub trust_test_time: bool,

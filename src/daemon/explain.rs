@@ -35,6 +35,7 @@ pub(super) struct Explained<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) policy: &'a Policy,
     pub(super) lists: &'a ListsInForce,
+    pub(super) is_dry_run: bool,
     pub(super) now: Timestamp,
 }
 
@@ -48,6 +49,9 @@ impl Explained<'_> {
     fn try_append_to(&self, to: &mut VecView<u8>) -> fmt::Result {
         to.write_str("explained=yes\n")?;
         self.write_verdict(to)?;
+        if self.is_dry_run {
+            to.write_str("dry run=yes, so Postfix is told nothing, and the mail passes\n")?;
+        }
         let Explanation { listed, pool, .. } = self.explanation;
         for (name, origin, files) in [
             ("client list", listed.client, &self.lists.clients.names),

@@ -105,8 +105,12 @@ pub struct Settings {
     pub lists: Sources,
     /// What it says.
     pub texts: Texts,
-    /// What is logged: info for --quiet, trace for --verbose.
+    /// What is logged: info for no decisions, trace for --verbose.
     pub verbosity: LevelFilter,
+    /// Whether of the decisions only deferrals are.
+    pub logs_deferrals_only: bool,
+    /// Whether Postfix is told to go on, whatever is decided.
+    pub is_dry_run: bool,
     /// Whether the request attribute policy_test_time is taken as now.
     pub trust_test_time: bool,
     /// Whether a connection is closed after one answer, as --exim wants it.
@@ -133,6 +137,8 @@ struct Shared<'a> {
     clock: Clock,
     trust_test_time: bool,
     one_answer: bool,
+    logs_deferrals_only: bool,
+    is_dry_run: bool,
     admission: Admission,
     stocks: Stocks,
     complaints: Complaints,
@@ -237,6 +243,8 @@ fn serve_until_signal(
         clock,
         trust_test_time: settings.trust_test_time,
         one_answer: settings.one_answer,
+        logs_deferrals_only: settings.logs_deferrals_only,
+        is_dry_run: settings.is_dry_run,
         admission: Admission::new(connections_max),
         stocks: Stocks::new(),
         complaints: Complaints::default(),
