@@ -50,7 +50,9 @@ pub fn run(options: &Query) -> Result<ExitCode, Error> {
     }
     match connection {
         Some(_) => Ok(worst.exit_code()),
-        None => Err(Error::failure("there is no request on standard input")),
+        None => Err(Error::failure(
+            "there is no request on standard input: it is lines of NAME=VALUE, with a blank one at the end",
+        )),
     }
 }
 

@@ -312,8 +312,11 @@ pub fn change_snapshot<T>(
     let table = Table::new(slots, buckets, ENTRIES_MAX);
     let (mut engine, clock) = load(Some(&mut store), policy, table)?;
     let changed = change(&mut engine, clock.now())?;
-    save_now(&mut store, &mut engine, clock.moment())
-        .map_err(|error| Error::failure(format!("cannot save to {path}: {error}")))?;
+    save_now(&mut store, &mut engine, clock.moment()).map_err(|error| {
+        Error::failure(format!(
+            "cannot save to {path}: {error}; what was saved before is left as it is"
+        ))
+    })?;
     Ok(changed)
 }
 
@@ -370,7 +373,10 @@ async fn accept<'a>(
             shared.complaints.complain(
                 Complaint::Accept,
                 shared.clock.now(),
-                format_args!("cannot accept a connection: {error}"),
+                format_args!(
+                    "cannot accept a connection: {error}; it is tried again{}",
+                    advice(&error)
+                ),
             );
             Timer::after(ACCEPT_PAUSE).await;
         }
@@ -414,6 +420,14 @@ fn is_about_one_connection(error: &io::Error) -> bool {
         error.kind(),
         WouldBlock | Interrupted | ConnectionAborted | ConnectionReset
     )
+}
+
+/// What helps, if it does not pass by itself.
+fn advice(error: &io::Error) -> &'static str {
+    match is_about_resources(error) {
+        true => " (raise ulimit -n, or lower --max-connections)",
+        false => "",
+    }
 }
 
 fn is_about_resources(error: &io::Error) -> bool {
@@ -481,7 +495,11 @@ fn new_key() -> Result<FingerprintKey, Error> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
-        .map_err(|error| Error::failure(format!("cannot read /dev/urandom: {error}")))?;
+        .map_err(|error| {
+            Error::failure(format!(
+                "cannot read /dev/urandom, from which the key of what is remembered comes: {error}"
+            ))
+        })?;
     Ok(FingerprintKey::new(bytes))
 }
 
