@@ -423,7 +423,11 @@ pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
         Err(exit) if exit.status.is_ok() => {
             return Ok(Parsed::Print(help(command.unwrap_or(&info))));
         }
-        Err(exit) => return Err(usage(&words, exit.output.trim_end())),
+        Err(exit) => {
+            // One line, without a full stop, as all our errors.
+            let message: Vec<&str> = exit.output.split_whitespace().collect();
+            return Err(usage(&words, message.join(" ").trim_end_matches('.')));
+        }
     };
     match greylet.command {
         _ if greylet.version => Ok(print_version()),
@@ -703,7 +707,12 @@ mod tests {
         assert!(wrong("").contains("say what to do: serve, query, "));
         assert!(wrong("sevre").contains("sevre"));
         assert!(wrong("serve --dleay=3").contains("--dleay"));
-        assert!(wrong("serve --delay").contains("--delay"));
+        let message = wrong("serve --delay");
+        assert!(message.starts_with("No value provided for option '--delay' (greylet serve "));
+        let message = wrong("explain");
+        assert!(
+            message.starts_with("Required options not provided: --client-address --recipient (")
+        );
         assert!(wrong("serve --quiet=yes").contains("--quiet takes no value"));
         assert!(wrong("serve extra").contains("extra"));
         assert!(wrong("serve --delay=1 -- extra").contains("extra"));

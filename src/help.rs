@@ -11,7 +11,7 @@ const WIDTH: usize = 80;
 const INDENT: usize = 20;
 
 /// Which options open a group, and what it is called; the options of a command stand in the order of its declaration.
-const GROUPS: [(&str, &str, &str); 15] = [
+const GROUPS: [(&str, &str, &str); 16] = [
     ("serve", "--inet", "Listening"),
     ("serve", "--delay", "Greylisting"),
     (
@@ -30,7 +30,8 @@ const GROUPS: [(&str, &str, &str); 15] = [
     ("query", "--request", "The question"),
     ("query", "--client-port", "The connection"),
     ("query", "--recipient-count", "The message"),
-    ("query", "--sasl-method", "Login, TLS, and Postfix itself"),
+    ("query", "--sasl-method", "Login and certificates"),
+    ("query", "--encryption-protocol", "TLS, and Postfix itself"),
 ];
 
 /// The help of a command of greylet's, or of greylet itself.

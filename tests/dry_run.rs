@@ -94,7 +94,7 @@ fn everything_passes_and_the_table_learns() {
     assert_eq!(ask("daily@s.example"), "DUNNO");
     assert!(ask("other@s.example").starts_with("DEFER_IF_PERMIT "));
     assert!(server.stop(Signal::SIGTERM).success());
-    assert!(server.log.iter().all(|line| !line.contains("dry")));
+    assert!(server.log.iter().all(|line| !line.contains("dry_run")));
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn ask(server: &mut Connection, request: &[u8]) -> Result<Outcome, Error> {
         .ok_or_else(|| server.failure("it has no action"))?;
     if lines.len() > 1 {
         let ignored_lines = lines.len() - 1;
-        log::warn!("Postfix would ignore {ignored_lines} lines of the answer");
+        log::warn!(target: "greylet", "Postfix would ignore {ignored_lines} lines of the answer");
     }
     print(&format!("{action}\n"))?;
     Ok(outcome(action))

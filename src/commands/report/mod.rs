@@ -103,13 +103,13 @@ fn open(names: &[String]) -> Vec<Input> {
 fn load_lists() -> Rc<Clients> {
     let loaded = Sources::new(&[], &[]).load_clients();
     for problem in &loaded.problems {
-        log::warn!("{problem}; its pools are not known");
+        log::warn!(target: "greylet", "{problem}; its pools are not known");
     }
     Rc::new(loaded.list)
 }
 
 fn complain(name: &str, error: &io::Error) {
-    log::error!("cannot read {}: {error}", name.escape_debug());
+    log::error!(target: "greylet", "cannot read {}: {error}", name.escape_debug());
 }
 
 /// What has been read so far.
