@@ -70,8 +70,9 @@ pub fn help(command: &CommandInfoWithArgs) -> String {
     }
     for subcommand in &command.commands {
         let description = subcommand.command.description;
-        let first = description.split_inclusive(". ").next().unwrap_or_default();
-        write_item(&mut help, subcommand.name, first.trim_end());
+        // A clause is enough here.
+        let first = description.split([',', ';', '.']).next();
+        write_item(&mut help, subcommand.name, first.unwrap_or_default());
     }
     help
 }

@@ -168,7 +168,7 @@ fn which_decisions_are_logged() {
             (1, 1),
             "{options:?}"
         );
-        let in_conflict = options == &["--quiet", "--log=deferred"];
+        let in_conflict = options == ["--quiet", "--log=deferred"];
         assert_eq!(
             starts("--log=deferred does nothing with --quiet"),
             usize::from(in_conflict)
