@@ -4,9 +4,10 @@
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
 
 use crate::error::Error;
+use crate::help::help;
 
 /// Greylisting policy server for small Postfix mail gateways.
-#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq, Eq)]
 #[argh(help_triggers("-h", "--help", "help"))]
 pub struct Greylet {
     /// print the version and exit
@@ -18,7 +19,7 @@ pub struct Greylet {
 }
 
 /// What to do.
-#[derive(FromArgs, Debug, PartialEq, Eq)]
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq, Eq)]
 #[argh(subcommand)]
 pub enum Command {
     /// Be the policy server.
@@ -58,6 +59,15 @@ pub struct Serve {
     /// mode of Unix sockets, octal (default 0666)
     #[argh(option, arg_name = "MODE")]
     pub socketmode: Option<String>,
+    /// most connections at a time (default 256)
+    #[argh(option, arg_name = "N")]
+    pub max_connections: Option<String>,
+    /// connections that the kernel keeps waiting (default as many as it allows)
+    #[argh(option, arg_name = "N")]
+    pub listen_queue_size: Option<String>,
+    /// close each connection after one answer, as Exim expects it
+    #[argh(switch)]
+    pub exim: bool,
     /// how long a new triplet is deferred (default 300)
     #[argh(option, arg_name = "SECONDS")]
     pub delay: Option<String>,
@@ -106,12 +116,6 @@ pub struct Serve {
     /// most entries to remember (default 65536)
     #[argh(option, arg_name = "N")]
     pub max_entries: Option<String>,
-    /// most connections at a time (default 256)
-    #[argh(option, arg_name = "N")]
-    pub max_connections: Option<String>,
-    /// connections that the kernel keeps waiting (default as many as it allows)
-    #[argh(option, arg_name = "N")]
-    pub listen_queue_size: Option<String>,
     /// accepted, needs nothing: only keyed fingerprints are ever kept
     #[argh(switch)]
     pub privacy: bool,
@@ -145,24 +149,27 @@ pub struct Serve {
     /// write the process id to a file, and remove it at the end
     #[argh(option, arg_name = "PATH")]
     pub pidfile: Option<String>,
+    /// decide, count and log, but let all mail pass
+    #[argh(switch)]
+    pub dry_run: bool,
+    /// which decisions are logged; warnings always are (default all)
+    #[argh(option, arg_name = "all|deferred|none")]
+    pub log: Option<String>,
+    /// log no decisions, as --log=none (wins over --log and --verbose)
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+    /// log repeated questions and other SMTP states than RCPT too
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
     /// facility of what --daemonize sends to /dev/log; also --syslogfacility and --facility (default mail)
     #[argh(option, arg_name = "NAME")]
     pub syslog_facility: Option<String>,
-    /// close each connection after one answer, as Exim expects it
-    #[argh(switch)]
-    pub exim: bool,
     /// accepted, does nothing, as in Postgrey; also --no-action
     #[argh(switch, short = 'n')]
     pub noaction: bool,
     /// say where the manual is, and exit
     #[argh(switch)]
     pub man: bool,
-    /// log repeated questions and other SMTP states than RCPT too
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-    /// log no decisions (wins over --verbose)
-    #[argh(switch, short = 'q')]
-    pub quiet: bool,
     /// for tests: take the request attribute policy_test_time as now; local listeners only
     #[argh(switch)]
     pub trust_test_time: bool,
@@ -443,7 +450,7 @@ pub struct Migrate {
     #[argh(option, arg_name = "FOLDER")]
     pub lists: Option<String>,
     /// file that sets POSTGREY_OPTS (default /etc/default/postgrey)
-    #[argh(positional)]
+    #[argh(positional, arg_name = "FILE")]
     pub file: Option<String>,
 }
 
@@ -484,31 +491,31 @@ pub enum Parsed {
 ///
 /// The command line is wrong.
 pub fn parse(words: Vec<String>) -> Result<Parsed, Error> {
-    let words = match words.first().map(String::as_str) {
-        Some("serve") => respell(&Serve::get_args_info(), words)?,
-        Some("query") => respell(&Query::get_args_info(), words)?,
-        Some("explain") => respell(&Explain::get_args_info(), words)?,
-        Some("stats") => respell(&Stats::get_args_info(), words)?,
-        Some("allow") => respell(&Allow::get_args_info(), words)?,
-        Some("forget") => respell(&Forget::get_args_info(), words)?,
-        Some("dump") => respell(&Dump::get_args_info(), words)?,
-        Some("import") => respell(&Import::get_args_info(), words)?,
-        Some("check") => respell(&Check::get_args_info(), words)?,
-        Some("migrate") => respell(&Migrate::get_args_info(), words)?,
-        Some("report") => respell(&Report::get_args_info(), words)?,
-        _ => words,
+    let info = Greylet::get_args_info();
+    let mut commands = info.commands.iter().map(|it| &it.command);
+    let command = commands.find(|it| words.first().is_some_and(|word| word == it.name));
+    let words = match command {
+        Some(command) => respell(command, words)?,
+        None => words,
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let greylet = match Greylet::from_args(&["greylet"], &words) {
         Ok(greylet) => greylet,
-        Err(exit) if exit.status.is_ok() => return Ok(Parsed::Print(exit.output)),
-        Err(exit) => return Err(usage(&words, exit.output.trim_end())),
+        Err(exit) if exit.status.is_ok() => {
+            return Ok(Parsed::Print(help(command.unwrap_or(&info))));
+        }
+        Err(exit) => {
+            // One line, without a full stop, as all our errors.
+            let message: Vec<&str> = exit.output.split_whitespace().collect();
+            return Err(usage(&words, message.join(" ").trim_end_matches('.')));
+        }
     };
     match greylet.command {
         _ if greylet.version => Ok(print_version()),
         Some(Command::Serve(Serve { version: true, .. })) => Ok(print_version()),
         Some(Command::Serve(Serve { man: true, .. })) => Ok(Parsed::Print(
-            "greylet serve --help lists the options; README.md is the manual\n".to_owned(),
+            "the manual is greylet(8), and README.md; greylet serve --help lists the options\n"
+                .to_owned(),
         )),
         Some(command) => Ok(Parsed::Run(command)),
         None => Err(usage(
@@ -782,7 +789,12 @@ mod tests {
         assert!(wrong("").contains("say what to do: serve, query, "));
         assert!(wrong("sevre").contains("sevre"));
         assert!(wrong("serve --dleay=3").contains("--dleay"));
-        assert!(wrong("serve --delay").contains("--delay"));
+        let message = wrong("serve --delay");
+        assert!(message.starts_with("No value provided for option '--delay' (greylet serve "));
+        let message = wrong("explain");
+        assert!(
+            message.starts_with("Required options not provided: --client-address --recipient (")
+        );
         assert!(wrong("serve --quiet=yes").contains("--quiet takes no value"));
         assert!(wrong("serve extra").contains("extra"));
         assert!(wrong("serve --delay=1 -- extra").contains("extra"));

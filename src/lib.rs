@@ -6,8 +6,11 @@
 //! | [`lists`] | the files that lists are read from, and the built-in ones | `engine` |
 //! | [`daemon`] | the shell round it: sockets, clock, signals, log | `engine`, `lists`, `error` |
 //! | [`commands`] | one file for each command: options to checked values, then the work | all |
-//! | [`cli`] | every command and option, and their spelling | nobody |
+//! | [`cli`] | every command and option, and their spelling | `help`, `error` |
+//! | [`help`] | how `--help` is laid out | nobody |
 //! | [`error`] | the one error that ends the program | nobody |
+//!
+//! `greylet.8` beside these is the manual page; a test holds it against `cli`.
 //!
 //! # Words
 //!
@@ -23,4 +26,5 @@ pub mod commands;
 pub mod daemon;
 pub mod engine;
 pub mod error;
+pub mod help;
 pub mod lists;

@@ -21,7 +21,8 @@ use crate::error::Error;
 /// There is no snapshot that can be read.
 pub fn run(options: &Dump) -> Result<ExitCode, Error> {
     let path = path(options)?;
-    let failed = |why: &dyn fmt::Display| Error::failure(format!("{}: {why}", path.display()));
+    let failed =
+        |why: &dyn fmt::Display| Error::failure(format!("cannot dump {}: {why}", path.display()));
     let mut survey = Survey::new();
     read(&path, |bytes| survey.feed(bytes)).map_err(|error| failed(&error))?;
     let found = survey
@@ -59,7 +60,9 @@ fn path(options: &Dump) -> Result<PathBuf, Error> {
         Some(path) => Some(PathBuf::from(path)),
         None => default(),
     };
-    path.ok_or_else(|| Error::usage("say which snapshot: there is no default folder"))
+    path.ok_or_else(|| {
+        Error::usage("there is no default folder: say which snapshot, or in which folder it is")
+    })
 }
 
 fn is_whole(condition: &Condition) -> bool {

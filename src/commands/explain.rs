@@ -23,7 +23,7 @@ pub fn run(options: &Explain) -> Result<ExitCode, Error> {
     };
     if first != EXPLAINED {
         return Err(Error::failure(format!(
-            "{server} does not explain: it is not greylet, or it was asked from another machine"
+            "{server} does not explain: it is not greylet, or it was asked from another machine; ask on the same one, with --server=127.0.0.1:PORT or unix:PATH"
         )));
     }
     let mut text = String::new();

@@ -77,6 +77,7 @@ fn print(text: &str) -> Result<(), Error> {
         .map_err(|error| Error::failure(format!("cannot write to standard output: {error}")))
 }
 
+/// Lines name their target, which is therefore `greylet`, not a module.
 fn log_to_stderr() {
     let logger = SimpleLogger::new().with_level(LevelFilter::Warn);
     // Fails only if there is a logger already, which then does as well.

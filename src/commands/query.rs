@@ -50,7 +50,9 @@ pub fn run(options: &Query) -> Result<ExitCode, Error> {
     }
     match connection {
         Some(_) => Ok(worst.exit_code()),
-        None => Err(Error::failure("there is no request on standard input")),
+        None => Err(Error::failure(
+            "there is no request on standard input: it is lines of NAME=VALUE, with a blank one at the end",
+        )),
     }
 }
 
@@ -63,7 +65,7 @@ fn ask(server: &mut Connection, request: &[u8]) -> Result<Outcome, Error> {
         .ok_or_else(|| server.failure("it has no action"))?;
     if lines.len() > 1 {
         let ignored_lines = lines.len() - 1;
-        log::warn!("Postfix would ignore {ignored_lines} lines of the answer");
+        log::warn!(target: "greylet", "Postfix would ignore {ignored_lines} lines of the answer");
     }
     print(&format!("{action}\n"))?;
     Ok(outcome(action))

@@ -69,7 +69,13 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
             "{endpoint} is not only for this machine: whoever can connect can ask, and can fill the table; see to it that a firewall lets only your mail servers in"
         ));
     }
+    if options.dry_run {
+        warnings.push(
+            "--dry-run: nothing is deferred; the log says what would be, with dry_run=yes".into(),
+        );
+    }
     let texts = texts(&options, &mut warnings)?;
+    let decisions = logged_decisions(&options, &mut warnings)?;
     Ok(Settings {
         endpoints,
         socket_mode: socket_mode(options.socketmode.as_deref())?,
@@ -95,12 +101,13 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
             rules,
         },
         texts,
-        verbosity: match (options.quiet, options.verbose) {
-            // As in Postgrey, quiet wins.
-            (true, _) => LevelFilter::Info,
-            (false, true) => LevelFilter::Trace,
-            (false, false) => LevelFilter::Debug,
+        verbosity: match (decisions, options.verbose) {
+            (Decisions::None, _) => LevelFilter::Info,
+            (_, true) => LevelFilter::Trace,
+            (_, false) => LevelFilter::Debug,
         },
+        logs_deferrals_only: decisions == Decisions::Deferred,
+        is_dry_run: options.dry_run,
         lists,
         trust_test_time: options.trust_test_time,
         one_answer: options.exim,
@@ -113,12 +120,43 @@ pub fn settings(options: Serve) -> Result<Settings, Error> {
     })
 }
 
+/// Which decisions are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decisions {
+    All,
+    Deferred,
+    None,
+}
+
+fn logged_decisions(options: &Serve, warnings: &mut Vec<String>) -> Result<Decisions, Error> {
+    let decisions = match options.log.as_deref() {
+        None | Some("all") => Decisions::All,
+        Some("deferred") => Decisions::Deferred,
+        Some("none") => Decisions::None,
+        Some(other) => {
+            return Err(Error::usage(format!(
+                "--log={other}: write all, deferred or none"
+            )));
+        }
+    };
+    if !options.quiet {
+        return Ok(decisions);
+    }
+    // As over --verbose in Postgrey, quiet wins.
+    if let Some(log) = options.log.as_deref().filter(|log| *log != "none") {
+        warnings.push(format!(
+            "--log={log} does nothing with --quiet, which logs no decisions: leave one of them out"
+        ));
+    }
+    Ok(Decisions::None)
+}
+
 /// Options that are taken, so that a Postgrey line works, but do nothing yet.
 fn ineffective(options: &Serve) -> Vec<String> {
     let given = [(
         "--noaction",
         options.noaction,
-        "it decides and answers as always",
+        "it decides and answers as always; see --dry-run",
     )];
     given
         .into_iter()
@@ -129,7 +167,9 @@ fn ineffective(options: &Serve) -> Vec<String> {
 
 fn pidfile(path: Option<&str>) -> Result<Option<PathBuf>, Error> {
     match path {
-        Some("") => Err(Error::usage("--pidfile: the path is empty")),
+        Some("") => Err(Error::usage(
+            "--pidfile: the path is empty; write one, or leave the option out",
+        )),
         path => Ok(path.map(PathBuf::from)),
     }
 }
@@ -210,7 +250,9 @@ fn endpoints(options: &Serve, warnings: &mut Vec<String>) -> Result<Vec<Endpoint
     }
     for path in &options.unix {
         if path.is_empty() {
-            return Err(Error::usage("--unix: the path is empty"));
+            return Err(Error::usage(
+                "--unix: the path is empty; write one, or leave the option out",
+            ));
         }
         endpoints.push(Endpoint::Unix(PathBuf::from(path)));
     }
@@ -221,7 +263,9 @@ fn endpoints(options: &Serve, warnings: &mut Vec<String>) -> Result<Vec<Endpoint
         // Of port 0 the kernel makes another one each time.
         let is_any_port = matches!(endpoint, Endpoint::Inet(address) if address.port() == 0);
         if !is_any_port && endpoints[..index].contains(endpoint) {
-            return Err(Error::usage(format!("{endpoint} is given twice")));
+            return Err(Error::usage(format!(
+                "{endpoint} is given twice; leave one of them out"
+            )));
         }
     }
     Ok(endpoints)
@@ -450,7 +494,7 @@ fn texts(options: &Serve, warnings: &mut Vec<String>) -> Result<Texts, Error> {
 
 fn check_text(name: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
     let why = if text.trim().is_empty() {
-        "it is empty".to_owned()
+        "it is empty; write one, or leave the option out for the default".to_owned()
     } else if text.len() > bytes_max {
         format!("it has {} bytes, and {bytes_max} are the most", text.len())
     } else if text.contains(char::is_control) {

@@ -78,6 +78,9 @@ impl Connection {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                     "; is the server running? Name another with --server"
                 }
+                io::ErrorKind::PermissionDenied if server.starts_with("unix:") => {
+                    "; may this user connect to it? (--socketmode of serve)"
+                }
                 io::ErrorKind::InvalidInput => "; write HOST:PORT or unix:PATH",
                 _ => "",
             };

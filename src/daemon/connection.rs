@@ -30,7 +30,7 @@ use crate::engine::limits::REPLY_BYTES_MAX;
 use crate::engine::log_line::{ActionLine, Client, Logged};
 use crate::engine::request::{Malformed, Request, RequestParser};
 use crate::engine::time::Timestamp;
-use crate::engine::verdict::{Reason, Verdict};
+use crate::engine::verdict::{Action, Reason, Verdict};
 
 /// Postfix writes at most this much at once.
 const INPUT_BYTES: usize = 4_096;
@@ -303,9 +303,13 @@ fn answer(
 ) {
     let time = shared.test_time(request).unwrap_or(now);
     let verdict = shared.engine.borrow_mut().decide(request, time);
+    let told = match shared.is_dry_run {
+        true => verdict.in_dry_run(),
+        false => verdict,
+    };
     shared
         .texts
-        .append_reply(output, &verdict, request, header_date);
+        .append_reply(output, &told, request, header_date);
     shared.answers.set(shared.answers.get() + 1);
     log_verdict(shared, request, &verdict, now);
 }
@@ -324,17 +328,24 @@ fn explain(
         request,
         policy: engine.policy(),
         lists: &shared.lists.borrow(),
+        is_dry_run: shared.is_dry_run,
         now,
     };
     explained.append_to(output);
 }
 
 fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict<'_>, now: Timestamp) {
-    let line = ActionLine { verdict, request };
+    let is_deferred = matches!(verdict.action, Action::Defer { .. });
+    let line = ActionLine {
+        verdict,
+        request,
+        is_dry_run: shared.is_dry_run,
+    };
     match verdict.reason {
         Reason::UnknownRequest | Reason::Missing(_) | Reason::UnparsableAddress => {
             complain_of_request(shared, request, verdict.reason, now);
         }
+        _ if !is_deferred && shared.logs_deferrals_only => {}
         Reason::NotRecipientState => log::trace!("{line}"),
         _ if verdict.repeated => log::trace!("{line}"),
         _ => log::debug!("{line}"),

@@ -24,7 +24,7 @@ pub(super) const EXPLAIN: &[u8] = b"explain";
 
 /// Longest explanation: some short lines, the names of six list files, a client's and a sender's.
 pub(super) const EXPLANATION_BYTES_MAX: usize =
-    1_700 + 6 * NAME_BYTES_MAX + 2 * LOGGED_VALUE_BYTES_MAX;
+    1_760 + 6 * NAME_BYTES_MAX + 2 * LOGGED_VALUE_BYTES_MAX;
 
 /// How much of a file's name is shown.
 const NAME_BYTES_MAX: usize = 200;
@@ -35,6 +35,7 @@ pub(super) struct Explained<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) policy: &'a Policy,
     pub(super) lists: &'a ListsInForce,
+    pub(super) is_dry_run: bool,
     pub(super) now: Timestamp,
 }
 
@@ -48,6 +49,9 @@ impl Explained<'_> {
     fn try_append_to(&self, to: &mut VecView<u8>) -> fmt::Result {
         to.write_str("explained=yes\n")?;
         self.write_verdict(to)?;
+        if self.is_dry_run {
+            to.write_str("dry run=yes, so Postfix is told nothing, and the mail passes\n")?;
+        }
         self.write_lists(to)?;
         if let Some(facts) = &self.explanation.facts {
             self.write_facts(to, facts)?;

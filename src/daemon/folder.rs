@@ -57,7 +57,7 @@ impl FolderChoice {
         let path = self.path.display();
         if self.is_given {
             return Err(Error::failure(format!(
-                "cannot use --dbdir={path}: {error}"
+                "cannot use --dbdir={path}: {error}; name a folder that greylet's user can write in (an empty one keeps nothing)"
             )));
         }
         log::warn!(

@@ -219,7 +219,10 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     let _alone = lock_folder(path);
     remove_stale(path)?;
     let address = UnixAddr::new(path).map_err(|error| match error {
-        Errno::ENAMETOOLONG => failed("listen on", &"the path is longer than 107 bytes"),
+        Errno::ENAMETOOLONG => failed(
+            "listen on",
+            &"the path is longer than 107 bytes; choose a shorter one with --unix",
+        ),
         error => failed("listen on", &error),
     })?;
     let bound = || -> nix::Result<OwnedFd> {
@@ -235,7 +238,10 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     let fd = bound().map_err(|error| {
         let advice = match error {
             Errno::ENOENT => "; make the folder first",
-            Errno::EACCES => "; this user may not write in the folder",
+            Errno::EACCES => {
+                "; this user may not write in the folder: choose another path with --unix"
+            }
+            Errno::ENOTDIR => "; what should be its folder is none",
             _ => "",
         };
         failed("listen on", &format_args!("{error}{advice}"))
@@ -295,7 +301,7 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
         ))),
         Err(Errno::ECONNREFUSED) => fs::remove_file(path).map_err(|error| {
             Error::failure(format!(
-                "cannot remove the stale socket {}: {error}",
+                "cannot remove the stale socket {}: {error}; remove it as its owner, or choose another path with --unix",
                 name()
             ))
         }),

@@ -3,7 +3,8 @@
 //!
 //! Errors and warnings go to stderr, the rest to stdout, because procd and others take a stream for a severity. Lines have no timestamps
 //! and no name, which procd and journald add; to the journal they carry its severity prefix. In the background all go to syslog. The levels are Postgrey's: error and warn always, info (what
-//! is worth knowing, as "whitelisted:") even with --quiet, debug (one line a decision) by default, trace with --verbose.
+//! is worth knowing, as "whitelisted:") even with --quiet and --log=none, debug (one line a decision) by default, trace with --verbose.
+//! What is not logged is not even put into words.
 
 use std::fmt::Write;
 use std::future::poll_fn;

@@ -112,8 +112,12 @@ pub struct Settings {
     pub lists: Sources,
     /// What it says.
     pub texts: Texts,
-    /// What is logged: info for --quiet, trace for --verbose.
+    /// What is logged: info for no decisions, trace for --verbose.
     pub verbosity: LevelFilter,
+    /// Whether of the decisions only deferrals are.
+    pub logs_deferrals_only: bool,
+    /// Whether Postfix is told to go on, whatever is decided.
+    pub is_dry_run: bool,
     /// Whether the request attribute policy_test_time is taken as now.
     pub trust_test_time: bool,
     /// Whether a connection is closed after one answer, as --exim wants it.
@@ -140,6 +144,8 @@ struct Shared<'a> {
     clock: Clock,
     trust_test_time: bool,
     one_answer: bool,
+    logs_deferrals_only: bool,
+    is_dry_run: bool,
     admission: Admission,
     stocks: Stocks,
     complaints: Complaints,
@@ -252,6 +258,8 @@ fn serve_until_signal(
         clock,
         trust_test_time: settings.trust_test_time,
         one_answer: settings.one_answer,
+        logs_deferrals_only: settings.logs_deferrals_only,
+        is_dry_run: settings.is_dry_run,
         admission: Admission::new(connections_max),
         stocks: Stocks::new(),
         complaints: Complaints::default(),
@@ -329,8 +337,11 @@ pub fn change_snapshot<T>(
     let table = Table::new(slots, buckets, ENTRIES_MAX);
     let (mut engine, clock, _) = load(Some(&mut store), policy, table)?;
     let changed = change(&mut engine, clock.now())?;
-    save_now(&mut store, &mut engine, clock.moment())
-        .map_err(|error| Error::failure(format!("cannot save to {path}: {error}")))?;
+    save_now(&mut store, &mut engine, clock.moment()).map_err(|error| {
+        Error::failure(format!(
+            "cannot save to {path}: {error}; what was saved before is left as it is"
+        ))
+    })?;
     Ok(changed)
 }
 
@@ -388,7 +399,10 @@ async fn accept<'a>(
             shared.complaints.complain(
                 Complaint::Accept,
                 shared.clock.now(),
-                format_args!("cannot accept a connection: {error}"),
+                format_args!(
+                    "cannot accept a connection: {error}; it is tried again{}",
+                    advice(&error)
+                ),
             );
             Timer::after(ACCEPT_PAUSE).await;
         }
@@ -432,6 +446,14 @@ fn is_about_one_connection(error: &io::Error) -> bool {
         error.kind(),
         WouldBlock | Interrupted | ConnectionAborted | ConnectionReset
     )
+}
+
+/// What helps, if it does not pass by itself.
+fn advice(error: &io::Error) -> &'static str {
+    match is_about_resources(error) {
+        true => " (raise ulimit -n, or lower --max-connections)",
+        false => "",
+    }
 }
 
 fn is_about_resources(error: &io::Error) -> bool {
@@ -499,7 +521,11 @@ fn new_key() -> Result<FingerprintKey, Error> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
-        .map_err(|error| Error::failure(format!("cannot read /dev/urandom: {error}")))?;
+        .map_err(|error| {
+            Error::failure(format!(
+                "cannot read /dev/urandom, from which the key of what is remembered comes: {error}"
+            ))
+        })?;
     Ok(FingerprintKey::new(bytes))
 }
 

@@ -30,7 +30,7 @@ impl Pidfile {
             })
             .map_err(|error| {
                 Error::failure(format!(
-                    "cannot write the pidfile {}: {error}",
+                    "cannot write the pidfile {}: {error}; choose another path with --pidfile",
                     path.display()
                 ))
             })

@@ -123,7 +123,10 @@ impl Store {
         let outcome = read(&path, |bytes| loader.feed(bytes));
         let left_out = loader.finish();
         if let Err(error) = &outcome {
-            log::error!("cannot read {} any further: {error}", path.display());
+            log::error!(
+                "cannot read {} any further: {error}; what was read before is used",
+                path.display()
+            );
         }
         if left_out > 0 {
             log::warn!(

@@ -8,13 +8,15 @@ use crate::engine::text::Printable;
 use crate::engine::verdict::{Action, Reason, Verdict};
 
 /// `4ABC123: action=greylist, reason=new, client_name=mail.example.com, client_address=192.0.2.1, sender=..., recipient=...`;
-/// what is empty is left out.
+/// what is empty is left out, and in a dry run all lines say `dry_run=yes` after the reason.
 #[derive(Clone, Copy, Debug)]
 pub struct ActionLine<'a> {
     /// What was decided.
     pub verdict: &'a Verdict<'a>,
     /// On what.
     pub request: &'a Request<'a>,
+    /// Whether Postfix was told to go on all the same.
+    pub is_dry_run: bool,
 }
 
 impl fmt::Display for ActionLine<'_> {
@@ -41,6 +43,9 @@ impl fmt::Display for ActionLine<'_> {
             }
             (_, Action::PrependHeader { delayed }) => write!(f, ", delay={delayed}")?,
             _ => {}
+        }
+        if self.is_dry_run {
+            f.write_str(", dry_run=yes")?;
         }
         if let Some(identity) = self.verdict.identity {
             write!(f, ", identity={}", Logged(identity.as_bytes()))?;

@@ -29,6 +29,14 @@ pub struct Verdict<'r> {
 }
 
 impl Verdict<'_> {
+    /// What Postfix is told of it in a dry run: nothing.
+    pub fn in_dry_run(self) -> Self {
+        Verdict {
+            action: Action::Dunno,
+            ..self
+        }
+    }
+
     pub(super) fn passed<'r>(reason: Reason) -> Verdict<'r> {
         Verdict {
             action: Action::Dunno,

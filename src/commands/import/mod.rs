@@ -68,6 +68,7 @@ pub fn read(names: &[String], importer: &mut Importer<'_>) -> Result<(), Error> 
             Err(problem) => return Err(cannot(name, &problem)),
             // A database of a running Postgrey looks so.
             Ok(0) => log::warn!(
+                target: "greylet",
                 "{} has no records; was Postgrey stopped before the dump was made?",
                 name.escape_debug()
             ),

@@ -28,19 +28,24 @@ pub struct ActionLine<'a> {
     pub reason: &'a [u8],
     /// The same was asked and answered within its message transaction before (--verbose).
     pub is_repeated: bool,
+    /// Nothing was deferred: the server only says what it would do.
+    pub is_dry_run: bool,
+    /// Postfix's name of the message; there once a recipient of it has been accepted.
+    pub queue_id: Option<&'a [u8]>,
     /// On what.
     pub mail: Mail<'a>,
 }
 
 /// Reads an action line; `None` for every other.
 pub fn action_line<'a>(line: &Line<'a>) -> Option<ActionLine<'a>> {
-    let text = match line.text.starts_with(b"action=") {
-        true => line.text,
-        false => line.queue_id_and_rest().1,
+    let (queue_id, text) = match line.text.starts_with(b"action=") {
+        true => (None, line.text),
+        false => line.queue_id_and_rest(),
     };
     let (action, rest) = split_once(text.strip_prefix(b"action=")?, b", reason=")?;
     let (reason, rest) = split_once(rest, b", ")?;
     let (delay, rest) = optional(rest, b"delay=");
+    let (dry_run, rest) = optional(rest, b"dry_run=");
     // Whom the server took for the client, and how, is found out again: older lines do not say it.
     let (_, rest) = optional(rest, b"identity=");
     let (_, rest) = optional(rest, b"folded=");
@@ -65,6 +70,8 @@ pub fn action_line<'a>(line: &Line<'a>) -> Option<ActionLine<'a>> {
         action,
         reason,
         is_repeated: repeated.is_some(),
+        is_dry_run: dry_run.is_some(),
+        queue_id,
         mail: Mail {
             client_name: whole(client_name.unwrap_or_default()),
             client_address: parse_address(client_address?)?,

@@ -1,7 +1,10 @@
 //! A summary as one JSON object.
 
+use std::fmt;
+
 use std::io::{self, Write};
 
+use super::dry_run::{Outcome, Sums};
 use super::summary::{Lost, Share, Source, Summary, network_name};
 use super::time::Moment;
 use super::what_if::WhatIf;
@@ -54,10 +57,62 @@ pub fn write(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     out.write_all(b"},\"networks\":[")?;
     list(out, summary.networks(), write_network)?;
     out.write_all(b"]")?;
+    if let Some(outcome) = &summary.dry_run {
+        write_dry_run(out, outcome)?;
+    }
     if let Some(what_if) = &summary.what_if {
         write_what_if(out, summary, what_if)?;
     }
     out.write_all(b"}\n")
+}
+
+fn write_dry_run<W: Write>(out: &mut W, outcome: &Outcome) -> io::Result<()> {
+    write!(
+        out,
+        ",\"dry_run\":{{{},\"triplets_deferred\":{},\"known_later\":{},\"new_again\":{},\"of_mail_servers\":{},\"days\":[",
+        SumsOf(outcome.together),
+        outcome.triplets,
+        outcome.known_later,
+        outcome.deferred_again,
+        outcome.of_mail_servers,
+    )?;
+    list(out, outcome.days.iter(), |out, (date, sums)| {
+        write!(out, "{{\"date\":{},{}}}", Text(date), SumsOf(*sums))
+    })?;
+    out.write_all(b"],\"clients\":[")?;
+    list(out, outcome.clients.iter(), |out, client| {
+        write!(
+            out,
+            "{{\"client\":{},\"recipients_deferred\":{},\"known_later\":{},\"sender\":{}}}",
+            bytes(&client.name),
+            client.deferred,
+            client.known_later,
+            bytes(&client.sender),
+        )
+    })?;
+    write!(
+        out,
+        "],\"clients_left_out\":{},\"recipients_of_uncounted_clients\":{}}}",
+        outcome.clients_left_out, outcome.of_uncounted_clients
+    )
+}
+
+/// The fields of sums.
+struct SumsOf(Sums);
+
+impl fmt::Display for SumsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sums {
+            mails,
+            mails_deferred,
+            recipients,
+            recipients_deferred,
+        } = self.0;
+        write!(
+            f,
+            "\"mails\":{mails},\"mails_deferred\":{mails_deferred},\"recipients\":{recipients},\"recipients_deferred\":{recipients_deferred}"
+        )
+    }
 }
 
 fn write_what_if<W: Write>(out: &mut W, summary: &Summary, what_if: &WhatIf) -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::summary::network_name;
 use super::time::Moment;
 use crate::engine::access::Clients;
 use crate::engine::identity::{Client, Lookup, Prefixes};
@@ -181,8 +182,14 @@ impl Ledger {
         self.pending.insert(triplet.first, Box::new(pending));
     }
 
-    /// Books that a mail was passed; `delay` is what the log says of it, in seconds.
-    pub fn pass(&mut self, mail: &Mail<'_>, reason: &[u8], delay: Option<u64>, at: Option<Moment>) {
+    /// Books that a mail was passed; `delay` is what the log says of it, in seconds. Gives what was pending.
+    pub fn pass(
+        &mut self,
+        mail: &Mail<'_>,
+        reason: &[u8],
+        delay: Option<u64>,
+        at: Option<Moment>,
+    ) -> Option<Box<Pending>> {
         self.events += 1;
         let Known { triplet, pair } = self.known_by(mail);
         if let Some(last_pass) = self.pairs.get_mut(&pair) {
@@ -196,7 +203,7 @@ impl Ledger {
                 Some(_) => self.counts.deferred_before += 1,
                 None => *self.counts.at_once.entry(known_reason(reason)).or_default() += 1,
             }
-            return;
+            return None;
         };
         self.counts.passed += 1;
         let by_times = || at?.since(pending.first?);
@@ -207,6 +214,7 @@ impl Ledger {
             self.counts.passed_of_mail_servers += 1;
             self.delays_of_mail_servers.add(delay, most);
         }
+        Some(pending)
     }
 
     /// Takes out a mail that is pending. As the server has it, a pass is one for the client's name and for its network, so it
@@ -274,6 +282,14 @@ impl Ledger {
         let client = self.client(mail);
         let organisation = client.organisation.filter(|_| client.is_mail_server())?;
         Some(organisation.domain.as_bytes())
+    }
+
+    /// Whom a mail's client is known as: its organisation, in lower case, or its network.
+    pub fn client_name(&self, mail: &Mail<'_>) -> Vec<u8> {
+        match self.client(mail).organisation {
+            Some(organisation) => organisation.domain.as_bytes().to_ascii_lowercase(),
+            None => network_name(Prefixes::default().network(mail.client_address)).into(),
+        }
     }
 
     /// Where a mail is pending.

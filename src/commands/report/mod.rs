@@ -1,6 +1,7 @@
 //! `greylet report`: reads mail logs, in memory that is bounded, and says what was greylisted and never came back.
 
 pub mod action;
+pub mod dry_run;
 pub mod input;
 pub mod json;
 pub mod ledger;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use action::{Action, ActionLine, action_line};
+use dry_run::DryRun;
 use input::{Input, NextLine, STDIN};
 use ledger::{Ledger, Limits};
 use line::Line;
@@ -101,13 +103,13 @@ fn open(names: &[String]) -> Vec<Input> {
 fn load_lists() -> Rc<Clients> {
     let loaded = Sources::new(Paths::default()).load_clients();
     for problem in &loaded.problems {
-        log::warn!("{problem}; its pools are not known");
+        log::warn!(target: "greylet", "{problem}; its pools are not known");
     }
     Rc::new(loaded.list)
 }
 
 fn complain(name: &str, error: &io::Error) {
-    log::error!("cannot read {}: {error}", name.escape_debug());
+    log::error!(target: "greylet", "cannot read {}: {error}", name.escape_debug());
 }
 
 /// What has been read so far.
@@ -117,6 +119,10 @@ struct Reading {
     ledger: Ledger,
     /// Postfix's own lines; none as soon as there is an action line.
     postfix: Option<PostfixLog>,
+    /// Action lines of a dry run, if there are any.
+    dry_run: Option<DryRun>,
+    /// For their pools.
+    lists: Rc<Clients>,
 }
 
 impl Reading {
@@ -124,7 +130,9 @@ impl Reading {
         Reading {
             lines: Lines::default(),
             ledger: Ledger::new(Limits::DEFAULT, Rc::clone(&lists)),
-            postfix: Some(PostfixLog::new(greylist_text, lists)),
+            postfix: Some(PostfixLog::new(greylist_text, Rc::clone(&lists))),
+            dry_run: None,
+            lists,
         }
     }
 
@@ -159,19 +167,43 @@ impl Reading {
     }
 
     fn book(&mut self, line: &ActionLine<'_>, at: Option<Moment>) {
-        if line.is_repeated {
+        // Nothing is decided: another SMTP command than RCPT was asked about (--verbose), or the decision is left to DATA.
+        let is_decided = line.action == Action::Greylist || !UNDECIDED.contains(&line.reason);
+        if line.is_repeated || !is_decided {
+            return;
+        }
+        if line.is_dry_run {
+            self.book_dry_run(line, at);
             return;
         }
         match line.action {
             Action::Greylist => self.ledger.defer(&line.mail, at),
-            // Nothing is decided: another SMTP command than RCPT was asked about (--verbose), or the decision is left to DATA.
-            Action::Pass { .. } if UNDECIDED.contains(&line.reason) => {}
-            Action::Pass { delay } => self.ledger.pass(&line.mail, line.reason, delay, at),
+            Action::Pass { delay } => {
+                // It may not have waited at all, but have been seen in a dry run before.
+                let dry_run = self.dry_run.as_mut();
+                let has_waited = self.ledger.is_pending(&line.mail)
+                    || !dry_run.is_some_and(|it| it.pass(&line.mail, line.reason, at));
+                let delay = delay.filter(|_| has_waited);
+                self.ledger.pass(&line.mail, line.reason, delay, at);
+            }
         }
+    }
+
+    fn book_dry_run(&mut self, line: &ActionLine<'_>, at: Option<Moment>) {
+        // What was deferred before the dry run has come back, and whatever is said of it, it was let in.
+        if self.ledger.is_pending(&line.mail) {
+            self.ledger.pass(&line.mail, line.reason, None, at);
+        }
+        let lists = &self.lists;
+        let dry_run = self
+            .dry_run
+            .get_or_insert_with(|| DryRun::new(Rc::clone(lists)));
+        dry_run.book(line, at);
     }
 
     fn summary(self, is_what_if_wanted: bool) -> Summary {
         let (source, ledger) = match self.postfix {
+            None if self.ledger.is_empty() && self.dry_run.is_some() => (None, self.ledger),
             None => (Some(Source::ActionLines), self.ledger),
             Some(postfix) => {
                 let source = match (postfix.ledger.is_empty(), postfix.has_deliveries) {
@@ -182,6 +214,10 @@ impl Reading {
                 (source, postfix.ledger)
             }
         };
-        Summary::new(source, ledger, self.lines, is_what_if_wanted)
+        let mut summary = Summary::new(source, ledger, self.lines, is_what_if_wanted);
+        summary.dry_run = self.dry_run.map(DryRun::outcome);
+        let outcome = summary.dry_run.as_ref();
+        summary.counts.left_out += outcome.map_or(0, |outcome| outcome.left_out);
+        summary
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use super::dry_run::Outcome;
 use super::input::LINE_BYTES_MAX;
 use super::ledger::Mail;
 use super::summary::{Lost, STILL_WAITING, Share, Source, Summary, network_name};
@@ -20,7 +21,14 @@ pub fn write(out: &mut impl Write, summary: &Summary, greylist_text: &str) -> io
             write_lost(out, summary, source)?;
             write_totals(out, summary)?;
         }
+        None if summary.dry_run.is_some() => {}
         None => write_nothing(out, summary, greylist_text)?,
+    }
+    if let Some(outcome) = &summary.dry_run {
+        if summary.source.is_some() {
+            writeln!(out)?;
+        }
+        write_dry_run(out, outcome)?;
     }
     write_notes(out, summary)?;
     match (&summary.what_if, summary.source) {
@@ -99,6 +107,79 @@ fn write_totals(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     Ok(())
 }
 
+fn write_dry_run(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+    let Outcome {
+        together, triplets, ..
+    } = *outcome;
+    writeln!(
+        out,
+        "Dry run: nothing was deferred. What would have been\n\n  {:<12} {:>8} {:>9}  {:>10} {:>9}",
+        "", "mails", "deferred", "recipients", "deferred"
+    )?;
+    let days = outcome
+        .days
+        .iter()
+        .map(|(date, sums)| (date.as_str(), *sums));
+    for (name, sums) in days.chain([("together", together)]) {
+        writeln!(
+            out,
+            "  {name:<12} {:>8} {:>9}  {:>10} {:>9}",
+            sums.mails, sums.mails_deferred, sums.recipients, sums.recipients_deferred
+        )?;
+    }
+    if let (Some(mails), Some(recipients)) = (
+        Share::of(together.mails_deferred, together.mails),
+        Share::of(together.recipients_deferred, together.recipients),
+    ) {
+        let (mails, recipients) = (Percent(mails), Percent(recipients));
+        writeln!(
+            out,
+            "\n  That is {mails} of the mails, and {recipients} of the recipients.\n"
+        )?;
+    }
+    let what = "triplets (client, sender and recipient) would have had to wait";
+    row(out, "deferred", triplets, what)?;
+    let why = "of them seen again and passed; they would only have been delayed";
+    row(out, "known later", outcome.known_later, why)?;
+    let why = "whether they would have come back cannot be known";
+    row(out, "not again", triplets - outcome.known_later, why)?;
+    let why = "deferrals of one that was new before; fewer, if that had come back";
+    row(out, "new again", outcome.deferred_again, why)?;
+    let why = "deferrals that --greylist=suspicious would not make";
+    row(out, "mail servers", outcome.of_mail_servers, why)?;
+    write_dry_run_clients(out, outcome)
+}
+
+fn write_dry_run_clients(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+    if outcome.clients.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\nDeferred recipients by the client's organisation or network, triplets known later, and one of the senders"
+    )?;
+    for client in &outcome.clients {
+        let (name, sender) = (Logged(&client.name), Logged(&client.sender));
+        let (deferred, known_later) = (client.deferred, client.known_later);
+        writeln!(out, "  {deferred:>8} {known_later:>8}  {name}  <{sender}>")?;
+    }
+    if outcome.clients_left_out > 0 {
+        writeln!(
+            out,
+            "  and {}",
+            Count(outcome.clients_left_out, "other client")
+        )?;
+    }
+    if outcome.of_uncounted_clients > 0 {
+        let recipients = Count(outcome.of_uncounted_clients, "recipient");
+        writeln!(
+            out,
+            "  and {recipients} of clients that found no room in memory"
+        )?;
+    }
+    Ok(())
+}
+
 fn row(out: &mut impl Write, name: &str, number: u64, remark: &str) -> io::Result<()> {
     let line = format!("  {name:<14} {number:>8}  {remark}");
     writeln!(out, "{}", line.trim_end())
@@ -129,6 +210,19 @@ fn write_notes(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
             "{} \"passed elsewhere\": later the same sender and recipient passed from a client of another organisation and network.",
             Count(elsewhere, "mail")
         ));
+    }
+    if summary.dry_run.is_some() {
+        notes.push(
+            "A dry run sees no retries, so greylisting would have made fewer mails wait than it says, not more."
+                .to_owned(),
+        );
+    }
+    let is_from_actions = matches!(summary.source, None | Some(Source::ActionLines));
+    if is_from_actions && summary.lacks_passes() {
+        notes.push(
+            "Nothing has passed: if only deferrals were logged (--log=deferred), what came back is not known."
+                .to_owned(),
+        );
     }
     if summary.counts.left_out > 0 {
         notes.push(format!(

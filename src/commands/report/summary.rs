@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::dry_run::Outcome;
 use super::ledger::{Counts, Ledger, Pending};
 use super::time::Moment;
 use super::what_if::WhatIf;
@@ -74,6 +75,8 @@ pub struct Summary {
     pub lost: Vec<Lost>,
     /// What another mode would have done, if that is wanted.
     pub what_if: Option<WhatIf>,
+    /// What a dry run would have done, if the log has one.
+    pub dry_run: Option<Outcome>,
 }
 
 impl Summary {
@@ -102,6 +105,7 @@ impl Summary {
             waiting: waiting.len() as u64,
             lost,
             what_if,
+            dry_run: None,
             counts: ledger.counts,
         }
     }
@@ -121,6 +125,22 @@ impl Summary {
     /// Whether the log tells what passed.
     pub fn are_passes_known(&self) -> bool {
         self.source != Some(Source::PostfixRejects)
+    }
+
+    /// Whether there are deferrals, but nothing passes, as if passes had not been logged.
+    pub fn lacks_passes(&self) -> bool {
+        let Counts {
+            deferrals,
+            passed,
+            deferred_before,
+            at_once,
+            ..
+        } = &self.counts;
+        let of_dry_run = self.dry_run.as_ref().map(|dry_run| dry_run.together);
+        let dry_run = of_dry_run.unwrap_or_default();
+        let deferrals = deferrals + dry_run.recipients_deferred;
+        let is_all = dry_run.recipients == dry_run.recipients_deferred;
+        deferrals > 0 && passed + deferred_before == 0 && at_once.is_empty() && is_all
     }
 
     /// Of those that never came back, how many passed elsewhere.

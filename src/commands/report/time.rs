@@ -275,6 +275,19 @@ impl Moment {
         u64::try_from(self.seconds - earlier.seconds).ok()
     }
 
+    /// The day by the clock of the log, counted from 1970.
+    pub fn day(&self) -> i64 {
+        (self.seconds + self.zone.unwrap_or(0)).div_euclid(86_400)
+    }
+
+    /// That day: `2026-11-23`, or `Nov 23` if it has no year.
+    pub fn date(&self) -> String {
+        let mut date = self.to_string();
+        // The time of day has eight characters.
+        date.truncate(date.len() - " 20:08:13".len());
+        date
+    }
+
     /// As in the log, with its zone: `2026-11-23T20:08:13+01:00`, or `Nov 23 20:08:13` if it has no year.
     pub fn machine(&self) -> String {
         if !self.has_year {
