@@ -247,7 +247,7 @@ fn a_forgotten_mail_waits_again() {
 }
 
 /// Passes mails of a client until it is on both auto-whitelists, with an hour between two.
-fn earn(engine: &mut Engine<'_>, request: Request<'_>) {
+fn earn(engine: &mut Engine<'_>, request: Request<'_>, start: u64) {
     for number in 0..5 {
         let sender = format!(
             "{}@s.example",
@@ -257,7 +257,7 @@ fn earn(engine: &mut Engine<'_>, request: Request<'_>) {
             sender: Some(sender.as_bytes()),
             ..request
         };
-        let begin = number as u64 * 2 * HOUR;
+        let begin = start + number as u64 * 2 * HOUR;
         ask(engine, &request, begin);
         assert_ne!(ask(engine, &request, begin + 400), Wait(300));
     }
@@ -285,7 +285,7 @@ fn a_forgotten_client_has_earned_nothing() {
                 client_name: Some(b"mx.other.example"),
                 ..mail()
             };
-            earn(engine, request);
+            earn(engine, request, 0);
             ask(engine, &elsewhere, 9 * HOUR);
             let new = Request {
                 sender: Some(b"new@s.example"),
@@ -319,6 +319,27 @@ fn mail_of<'r>(request: Request<'r>, user: &str) -> Request<'r> {
         sender: Some(sender),
         ..request
     }
+}
+
+/// Counts begin anew, so that they are later than the time at which it was forgotten.
+#[test]
+fn an_auto_whitelist_can_be_earned_anew() {
+    with_engine(256, Policy::default(), |engine| {
+        let unknown = Request {
+            client_name: Some(b"unknown"),
+            ..mail()
+        };
+        earn(engine, unknown, 0);
+        let forgotten = engine.forget_client(&unknown, at(10 * HOUR));
+        forgotten.expect("a client");
+        earn(engine, unknown, 10 * HOUR + 1);
+        let new = Request {
+            sender: Some(b"new@s.example"),
+            ..unknown
+        };
+        let reason = engine.decide(&new, at(20 * HOUR)).reason;
+        assert_eq!(reason, Reason::ClientAutoWhitelisted);
+    });
 }
 
 /// What an organisation has earned from any of its addresses is gone too.
@@ -415,7 +436,7 @@ fn orders_survive_a_restart() {
             client_name: Some(b"unknown"),
             ..mail()
         };
-        earn(engine, unknown);
+        earn(engine, unknown, 0);
         let then = 10 * HOUR + 1_234;
         let mut bytes = saved(engine, Extent::Full, then - 100);
         assert!(!engine.has_changed());
