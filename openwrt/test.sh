@@ -6,12 +6,13 @@
 greylet --version | grep -F "greylet $2" || exit 1
 
 # A new triplet is deferred, which query says with exit status 3.
-greylet serve --inet=127.0.0.1:10023 --dbdir= &
+socket=/tmp/greylet-test.$$
+greylet serve --unix="$socket" --dbdir= &
 server=$!
 trap 'kill "$server"' EXIT
 tries=0
 while
-	greylet query --client-address=192.0.2.1 --sender=a@s.example --recipient=b@r.example
+	greylet query --server="unix:$socket" --client-address=192.0.2.1 --sender=a@s.example --recipient=b@r.example
 	status=$?
 	[ "$status" = 1 ] && [ "$tries" -lt 10 ]
 do

@@ -1,5 +1,6 @@
 """What the tests of openwrt/ share."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ sys.path.insert(0, str(REPOSITORY / "openwrt"))
 
 from packer.recipe import read  # noqa: E402
 
+# The program itself, as cargo test has built it.
+GREYLET = os.environ.get("GREYLET") or str(REPOSITORY / "target/debug/greylet")
 EPOCH = 1_700_000_000
 BINARY = b"#!/bin/sh\necho a stand-in for the binary\n"
 
