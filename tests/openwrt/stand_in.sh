@@ -12,7 +12,7 @@ record() {
 	printf '%s\n' "$call" >>"$RECORD"
 }
 
-for call in open_instance close_instance set_param append_param add_jail add_jail_mount add_jail_mount_rw add_reload_trigger; do
+for call in open_instance close_instance set_param append_param add_jail add_jail_mount add_jail_mount_rw add_reload_trigger add_raw_trigger; do
 	eval "procd_$call() { record $call \"\$@\"; }"
 done
 
@@ -53,24 +53,25 @@ config_get() {
 	esac
 }
 
+# Its functions have these variables of their own, which what they call can see.
 config_foreach() {
-	local function="$1" type="$2" section_name section_type
+	local ___function="$1" ___type="$2" section cfgtype
 
-	for section_name in $sections; do
-		config_get section_type "$section_name" TYPE
-		[ "$section_type" != "$type" ] || "$function" "$section_name"
+	for section in $sections; do
+		config_get cfgtype "$section" TYPE
+		[ "$cfgtype" != "$___type" ] || "$___function" "$section"
 	done
 }
 
 config_list_foreach() {
-	local list_section="$1" list_name="$2" function="$3" item number=1 length
+	local section="$1" option="$2" function="$3" val len c=1
 
 	shift 3
-	config_get length "$list_section" "${list_name}_LENGTH" 0
-	while [ "$number" -le "$length" ]; do
-		config_get item "$list_section" "${list_name}_ITEM$number"
-		"$function" "$item" "$@"
-		number=$((number + 1))
+	config_get len "$section" "${option}_LENGTH" 0
+	while [ "$c" -le "$len" ]; do
+		config_get val "$section" "${option}_ITEM$c"
+		"$function" "$val" "$@"
+		c=$((c + 1))
 	done
 }
 
@@ -95,6 +96,10 @@ chown() {
 	[ "$1" = -h ] && command chown -h "$owner" "$3"
 }
 
+ip() {
+	[ "$*" = '-4 addr show' ] && cat "$ROOT/addresses"
+}
+
 kill() {
 	record kill "$@"
 }
@@ -110,6 +115,7 @@ jsonfilter() {
 
 rc_procd() {
 	"$@"
+	service_triggers
 	[ -z "$PROCESS_AFTER" ] || echo "$PROCESS_AFTER" >"$PROCESS"
 }
 
@@ -119,4 +125,5 @@ shift
 LISTS="$ROOT/etc/greylet"
 STATE="$ROOT/etc/greylet/state"
 SOCKETS="$ROOT/run/greylet"
+ADDRESSES_IPV6="$ROOT/if_inet6"
 "$@"

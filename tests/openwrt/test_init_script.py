@@ -190,6 +190,7 @@ class Reload(Case):
     def test_lists_alone(self):
         outcome = self.run_script(section(), "reload_service", process="4711", process_after="4711")
         self.assertEqual(outcome.calls[-1], ["kill", "-HUP", "4711"])
+        self.assertEqual(outcome.calls[-2], ["add_reload_trigger", "greylet"])
         self.assertEqual(outcome.options, DEFAULT_OPTIONS)
 
     def test_another_process(self):
@@ -271,6 +272,18 @@ class Listeners(Case):
         outcome = self.run_script(section("list inet 'x'", "list inet '20000'", "list inet '10.9.0.1:20000'"))
         self.assertEqual(outcome.options[1:-1], ["--inet=20000", "--inet=10.9.0.1:20000"])
         self.assertEqual(len(outcome.warnings), 1)
+
+    def test_an_address_that_is_not_there_yet(self):
+        for inet in ("10.9.0.11:20000", "10.9.0:20000", "2.168.1.1:20000", "[fd00::11]:20000"):
+            outcome = self.run_script(section("list inet '20000'", f"list inet '{inet}'"), "rc_procd", "start_service")
+            self.assertEqual(outcome.options[1:-1], ["--inet=20000"], inet)
+            self.assertEqual(len(outcome.warnings), 1)
+        trigger = ["interface.*.up", "3000", "/etc/init.d/greylet", "reload"]
+        self.assertEqual(outcome.all("add_raw_trigger"), [trigger])
+        inets = ["10.9.0.1:20000", "192.168.1.1:20000", "[fd00::1]:20000", "[FD00:0::0001]:20001", "127.9.9.9:20000", "[::1]:20000"]
+        outcome = self.run_script(section(*(f"list inet '{inet}'" for inet in inets)), "rc_procd", "start_service")
+        self.assertEqual(outcome.options[1:-1], [f"--inet={inet}" for inet in inets])
+        self.assertEqual((outcome.warnings, outcome.all("add_raw_trigger")), ([], []))
 
     def test_an_option_is_a_list_of_one(self):
         self.assertEqual(self.run_script(section("option inet '20000'")).options[1:-1], ["--inet=20000"])
