@@ -28,7 +28,8 @@ def main(description):
     names = [architecture.name for architecture in ARCHITECTURES]
     parser.add_argument("architectures", nargs="*", choices=[[], *names], metavar="ARCHITECTURE", help=", ".join(names))
     arguments = parser.parse_args()
-    wanted = [one for one in ARCHITECTURES if not arguments.architectures or one.name in arguments.architectures]
+    given = arguments.architectures
+    wanted = [one for one in ARCHITECTURES if (one.name in given if given else not one.is_rare)]
     try:
         build(arguments.dist, wanted)
     except (Failure, RecipeError, OSError) as error:

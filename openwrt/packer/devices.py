@@ -1,20 +1,23 @@
-"""OpenWrt's architectures that a static binary of cross/build runs on. Soft-float, ARMv5 and MIPS devices are not among them."""
+"""OpenWrt's architectures that a static binary of cross/build runs on. MIPS devices are not among them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """`name` is OpenWrt's, `target` Rust's."""
+    """`name` is OpenWrt's, `target` Rust's. Packages for what is rare are only made when they are named."""
 
     name: str
     target: str
     devices: str
+    is_rare: bool = False
 
 
 _AARCH64 = "aarch64-unknown-linux-musl"
 _ARMV7 = "armv7-unknown-linux-musleabihf"
+_ARMV7_SOFT_FLOAT = "armv7-unknown-linux-musleabi"
 _ARMV6 = "arm-unknown-linux-musleabihf"
+_ARMV5 = "armv5te-unknown-linux-musleabi"
 _X86_64 = "x86_64-unknown-linux-musl"
 
 ARCHITECTURES = (
@@ -30,4 +33,7 @@ ARCHITECTURES = (
     Architecture("arm_cortex-a5_vfpv4", _ARMV7, "at91/sama5"),
     Architecture("arm_cortex-a8_vfpv3", _ARMV7, "sunxi/cortexa8, omap"),
     Architecture("x86_64", _X86_64, "x86/64"),
+    Architecture("arm_cortex-a9", _ARMV7_SOFT_FLOAT, "bcm53xx", is_rare=True),
+    Architecture("arm_xscale", _ARMV5, "kirkwood", is_rare=True),
+    Architecture("arm_arm926ej-s", _ARMV5, "at91/sam9x, mxs", is_rare=True),
 )

@@ -57,7 +57,7 @@ class Router:
         (self.root / "run").mkdir()
         self.user_id = USER_ID
         self.root.chmod(0o755)
-        (self.root / "addresses").write_text("    inet 192.168.1.1/24 brd 192.168.1.255\n    inet 10.9.0.1 peer 10.9.0.2/32\n")
+        (self.root / "addresses").write_text("    inet 192.168.1.1/24 brd 192.168.1.255\n    inet 10.9.0.1 peer 10.9.0.2/32\n    inet 10.9.0.71 peer 10.9.0.2/32\n")
         (self.root / "if_inet6").write_text("fd000000000000000000000000000001 05 40 00 80 br-lan\n")
 
     def close(self):

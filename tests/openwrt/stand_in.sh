@@ -124,6 +124,7 @@ shift
 . "$script"
 LISTS="$ROOT/etc/greylet"
 STATE="$ROOT/etc/greylet/state"
+STATE_LINK="$ROOT/var/lib/greylet"
 SOCKETS="$ROOT/run/greylet"
 ADDRESSES_IPV6="$ROOT/if_inet6"
 "$@"

@@ -47,16 +47,27 @@ GOOD = {
     "option save_interval '0'": "--save-interval=0",
 }
 
+# Of what is a number: the least and the most.
+BOUNDS = {
+    "delay": (1, 86400),
+    "max_age": (1, 3650),
+    "auto_whitelist_clients": (0, 65535),
+    "ipv4cidr": (1, 32),
+    "ipv6cidr": (1, 128),
+    "max_connections": (1, 65536),
+    "listen_queue_size": (1, 4096),
+    "max_entries": (64, 262144),
+    "save_interval": (0, 604800),
+}
+
 LONG = "x" * 401
 # Values that greylet would not start with, or that could do harm: each is told of, and the default is in its place.
 BAD = [
     *(
         f"option {option} '{value}'"
-        for option in ("delay", "max_age", "auto_whitelist_clients", "ipv4cidr", "ipv6cidr", "max_connections",
-                       "listen_queue_size", "save_interval", "max_entries")
+        for option in BOUNDS
         for value in ("x", "-1", "1.5", "08", "1 2", "99999999", "99999999999999999999", "1h", "0x10", "+1", "*")
     ),
-    *(f"option {option} '0'" for option in ("delay", "max_age", "ipv4cidr", "ipv6cidr", "max_connections", "max_entries")),
     *(f"option retry_window '{value}'" for value in ("0", "366", "8761h", "h", "2d", "1 2", "-1", "99999999999", "08h")),
     "option socketmode '888'",
     "option socketmode '1777'",
@@ -237,6 +248,19 @@ class Options(Case):
                 self.assertIn(option, outcome.warnings[0])
         self.assert_starts([*DEFAULT_OPTIONS, "--inet=127.0.0.1:0"])
 
+    def test_bounds_are_greylets(self):
+        for option, (least, most) in BOUNDS.items():
+            name = option.replace("_", "-")
+            for value in (least, most):
+                outcome = self.run_script(section(f"option {option} '{value}'"))
+                self.assertIn(f"--{name}={value}", outcome.options)
+                self.assert_starts([*outcome.options, "--inet=127.0.0.1:0"])
+            for value in (least - 1, most + 1):
+                outcome = self.run_script(section(f"option {option} '{value}'"))
+                self.assertEqual((outcome.options, len(outcome.warnings)), (DEFAULT_OPTIONS, 1))
+                refused = subprocess.run([GREYLET, "serve", f"--{name}={value}", "--dbdir="], capture_output=True, timeout=60)
+                self.assertEqual(refused.returncode, 2, f"{option} {value}")
+
     def test_all_that_is_bad_at_once(self):
         outcome = self.run_script(section(*BAD, *(f"list inet '{inet}'" for inet in BAD_INETS)))
         self.assertEqual(outcome.options, [DEFAULT_OPTIONS[0], "--inet=127.0.0.1:10023", DEFAULT_OPTIONS[1]])
@@ -267,6 +291,7 @@ class Listeners(Case):
                 outcome = self.run_script(section(f"list inet '{inet}'"))
                 self.assertEqual(outcome.options, [DEFAULT_OPTIONS[0], "--inet=127.0.0.1:10023", DEFAULT_OPTIONS[1]])
                 self.assertEqual(len(outcome.warnings), 2)
+                self.assertIn(f"inet '{inet}' is ignored: not [HOST:]PORT", outcome.warnings[0])
 
     def test_some_are_bad(self):
         outcome = self.run_script(section("list inet 'x'", "list inet '20000'", "list inet '10.9.0.1:20000'"))
@@ -274,7 +299,7 @@ class Listeners(Case):
         self.assertEqual(len(outcome.warnings), 1)
 
     def test_an_address_that_is_not_there_yet(self):
-        for inet in ("10.9.0.11:20000", "10.9.0:20000", "2.168.1.1:20000", "[fd00::11]:20000"):
+        for inet in ("10.9.0.11:20000", "10.9.0:20000", "2.168.1.1:20000", "10.9.0.7:20000", "[fd00::11]:20000"):
             outcome = self.run_script(section("list inet '20000'", f"list inet '{inet}'"), "rc_procd", "start_service")
             self.assertEqual(outcome.options[1:-1], ["--inet=20000"], inet)
             self.assertEqual(len(outcome.warnings), 1)
@@ -367,12 +392,31 @@ class State(Case):
         self.assertEqual(outcome.warnings, [])
         self.assert_taken(self.router.root / "mnt/usb/greylet")
 
+    def test_commands_find_it(self):
+        link = self.router.root / "var/lib/greylet"
+        self.run_script(section())
+        self.assertEqual(link.readlink(), self.router.state)
+        self.run_script(section("option dbdir 'ROOT/run/greylet'"))
+        self.assertEqual(link.readlink(), self.router.root / "run/greylet")
+        self.router.user_id = None
+        self.run_script(section())
+        self.assertFalse(link.is_symlink())
+        # What somebody else has put there stays.
+        link.mkdir()
+        self.router.user_id = USER_ID
+        self.run_script(section())
+        self.assertEqual((link.is_symlink(), list(link.iterdir())), (False, []))
+
     def test_of_another_user_after_a_restore(self):
         for owner in (0, 54321):
             state = self.folder(f"etc/greylet/state{owner}", 0o755, owner)
             names = ["snapshot", "lock", "snapshot.damaged.1"]
             files = [self.file(state / name, owner) for name in names]
             outcome = self.run_script(section(f"option dbdir 'ROOT/etc/greylet/state{owner}'"))
+            # Nobody but root can change what is in it while it changes hands.
+            changes = [(call[1], call[2].rpartition("/")[2]) for call in outcome.all("chown")]
+            self.assertEqual((changes[0], changes[-1]), (("root:root", state.name), ("greylet:greylet", state.name)))
+            self.assertEqual({call[0] for call in outcome.all("chown")}, {"-h"})
             self.assertEqual(outcome.options[0], f"--dbdir=ROOT/etc/greylet/state{owner}")
             self.assert_taken(state)
             for file in files:

@@ -196,9 +196,12 @@ class Ipk(Scratch):
         return [(member.name[2:], content) for member, content in self.data if member.isfile()]
 
     def test_tar_gives_the_same_bytes(self):
-        folder = self.scratch()
+        folder, tree = self.scratch(), contents(recipe(), BINARY)
         folder.chmod(0o755)
-        for path, node in contents(recipe(), BINARY).walk():
+        # Names that a sort of whole paths would put elsewhere.
+        for path in ["etc/greylet-x", "etc/greylet.d/y", "etc/Upper", "usr.txt"]:
+            tree.add_file(path, path.encode())
+        for path, node in tree.walk():
             if node.is_folder:
                 (folder / path).mkdir(exist_ok=True)
             else:
@@ -206,7 +209,7 @@ class Ipk(Scratch):
             (folder / path).chmod(node.mode)
         tar = ["tar", "--format=gnu", "--numeric-owner", "--owner=0", "--group=0", "--sort=name", f"--mtime=@{EPOCH}", "-cf", "-", "."]
         made = subprocess.run(tar, cwd=folder, capture_output=True, check=True).stdout
-        self.assertEqual(ipk.tar(contents(recipe(), BINARY).walk(), EPOCH), made)
+        self.assertEqual(ipk.tar(tree.walk(), EPOCH), made)
 
     def test_control(self):
         names = [(member.name, member.mode) for member, _ in self.control]
@@ -365,10 +368,11 @@ class BuildPackages(Scratch):
         done, dist, made = self.build()
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         packages = {name for name in made if name.endswith((".ipk", ".apk"))}
-        self.assertEqual(len(packages), 2 * len(ARCHITECTURES))
+        usual = [architecture for architecture in ARCHITECTURES if not architecture.is_rare]
+        self.assertEqual(len(packages), 2 * len(usual))
         listed = made["openwrt-packages.txt"].decode()
         self.assertEqual(set(re.findall(r"^    (\S+)$", listed, re.MULTILINE)), packages)
-        for architecture in ARCHITECTURES:
+        for architecture in usual:
             self.assertIn(f"{architecture.name}: {architecture.devices}", listed)
         subprocess.run(["sha256sum", "--quiet", "-c", "openwrt-packages.sha256"], cwd=dist, check=True)
         # The same input gives the same bytes.
@@ -376,7 +380,7 @@ class BuildPackages(Scratch):
         self.assertNotEqual(self.build(epoch="1")[2], made)
 
     def test_each_has_the_binary_of_its_target(self):
-        _, _, made = self.build()
+        _, _, made = self.build(*(architecture.name for architecture in ARCHITECTURES))
         package = recipe()
         for architecture in ARCHITECTURES:
             ipk_data = members(members(made[ipk.file_name(package, architecture.name)])[1][1])
