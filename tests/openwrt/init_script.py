@@ -58,7 +58,8 @@ class Router:
         self.user_id = USER_ID
         self.root.chmod(0o755)
         (self.root / "addresses").write_text("    inet 192.168.1.1/24 brd 192.168.1.255\n    inet 10.9.0.1 peer 10.9.0.2/32\n    inet 10.9.0.71 peer 10.9.0.2/32\n")
-        (self.root / "if_inet6").write_text("fd000000000000000000000000000001 05 40 00 80 br-lan\n")
+        loopback = "00000000000000000000000000000001 01 80 10 80 lo\n"
+        (self.root / "if_inet6").write_text(loopback + "fd000000000000000000000000000001 05 40 00 80 br-lan\n")
 
     def close(self):
         shutil.rmtree(self.root)

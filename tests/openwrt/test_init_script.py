@@ -310,6 +310,13 @@ class Listeners(Case):
         self.assertEqual(outcome.options[1:-1], [f"--inet={inet}" for inet in inets])
         self.assertEqual((outcome.warnings, outcome.all("add_raw_trigger")), ([], []))
 
+    def test_without_ipv6(self):
+        (self.router.root / "if_inet6").unlink()
+        for inet in ("[::1]:20000", "[::]:20000", "[fd00::1]:20000"):
+            outcome = self.run_script(section("list inet '20000'", f"list inet '{inet}'"))
+            self.assertEqual(outcome.options[1:-1], ["--inet=20000"], inet)
+        self.assertEqual(self.run_script(section("list inet '*:20000'")).options[1:-1], ["--inet=*:20000"])
+
     def test_an_option_is_a_list_of_one(self):
         self.assertEqual(self.run_script(section("option inet '20000'")).options[1:-1], ["--inet=20000"])
 
