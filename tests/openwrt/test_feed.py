@@ -9,8 +9,9 @@ import tomllib
 import unittest
 from pathlib import Path
 
-from support import GREYLET, REPOSITORY, recipe
+from support import BINARY, GREYLET, REPOSITORY, recipe
 
+from packer.control import contents
 from packer.recipe import RecipeError, read
 
 FOLDER = REPOSITORY / "openwrt"
@@ -76,7 +77,7 @@ class Makefile(unittest.TestCase):
         (folder / "greylet").symlink_to(GREYLET)
         path = {"PATH": f"{folder}:/usr/bin:/bin"}
         for arguments, status in [(["greylet", recipe().version], 0), (["greylet", "9.9"], 1), (["greylet-doc", "9.9"], 0)]:
-            done = subprocess.run([script, *arguments], env=path, stdout=subprocess.DEVNULL, timeout=60)
+            done = subprocess.run([script, *arguments], env=path, capture_output=True, timeout=60)
             self.assertEqual(done.returncode, status, arguments)
         # A server that passes everything is not one.
         (folder / "greylet").unlink()
@@ -87,6 +88,67 @@ class Makefile(unittest.TestCase):
     def test_access_control(self):
         (name, rights), = json.loads((FOLDER / "files/greylet.acl.json").read_text()).items()
         self.assertEqual((name, rights["read"], "write" in rights), ("greylet", {"ubus": {"greylet": ["status"]}}, False))
+
+
+class Made(unittest.TestCase):
+    """What make gets out of the Makefile is what our reader of it does."""
+
+    RULES = """\
+INCLUDE_DIR:=$(TOPDIR)/include
+INSTALL_DIR:=install -d -m0755
+INSTALL_BIN:=install -m0755
+INSTALL_CONF:=install -m0600
+INSTALL_DATA:=install -m0644
+RUST_ARCH_DEPENDS:=@(arm||aarch64)
+"""
+    PACKAGE = """\
+PKG_BUILD_DIR:=$(REPOSITORY)
+PKG_INSTALL_DIR:=$(TOPDIR)/built
+define BuildPackage
+$(eval $(Package/$(1)))
+$(file >$(TOPDIR)/fields,$(1)|$(PKG_VERSION)|$(PKG_RELEASE)|$(PKG_LICENSE)|$(PKG_MAINTAINER)|$(SECTION)|$(TITLE)|$(USERID)|$(DEPENDS))
+$(file >$(TOPDIR)/description,$(Package/$(1)/description))
+$(file >$(TOPDIR)/conffiles,$(Package/$(1)/conffiles))
+$(file >$(TOPDIR)/postinst,$(Package/$(1)/postinst))
+.PHONY: install
+install: ; $$(call Package/$(1)/install,$(TOPDIR)/root)
+endef
+"""
+
+    def test_with_stand_ins_for_openwrts_rules(self):
+        if shutil.which("make") is None:
+            self.skipTest("needs make")
+        top = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, top)
+        for path, content in [
+            ("rules.mk", self.RULES),
+            ("include/package.mk", self.PACKAGE),
+            ("feed/lang/rust/rust-package.mk", "RustBinPackage=\n"),
+            ("built/bin/greylet", BINARY.decode()),
+        ]:
+            (top / path).parent.mkdir(parents=True, exist_ok=True)
+            (top / path).write_text(content)
+        shutil.copytree(FOLDER, top / "feed/mail/greylet")
+        make = ["make", "-s", "-C", top / "feed/mail/greylet", f"TOPDIR={top}", f"REPOSITORY={REPOSITORY}", "install"]
+        done = subprocess.run(make, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+        ours = recipe()
+        fields = [ours.name, ours.version, ours.release, ours.license, ours.maintainer, ours.section, ours.title, ours.user]
+        self.assertEqual((top / "fields").read_text(), "|".join([*fields, "@(arm||aarch64)"]) + "\n")
+        description = tuple(line.strip() for line in (top / "description").read_text().splitlines())
+        self.assertEqual(description, ours.description)
+        self.assertEqual(tuple((top / "conffiles").read_text().split()), ours.conffiles)
+        self.assertEqual((top / "postinst").read_text(), ours.scripts["postinst"])
+        self.assertEqual(list(ours.scripts), ["postinst"])
+        # package-pack.mk writes the last one.
+        nodes = {path: node for path, node in contents(ours, BINARY).nodes.items() if "keep.d" not in path}
+        made = {str(path.relative_to(top / "root")) for path in (top / "root").rglob("*")}
+        self.assertEqual(made, set(nodes) - {""})
+        for path, node in nodes.items():
+            file = top / "root" / path
+            self.assertEqual(file.stat().st_mode & 0o7777, node.mode, path)
+            self.assertEqual(file.read_bytes() if file.is_file() else None, node.content, path)
 
 
 class Refused(unittest.TestCase):
