@@ -63,11 +63,8 @@ BOUNDS = {
 LONG = "x" * 401
 # Values that greylet would not start with, or that could do harm: each is told of, and the default is in its place.
 BAD = [
-    *(
-        f"option {option} '{value}'"
-        for option in BOUNDS
-        for value in ("x", "-1", "1.5", "08", "1 2", "99999999", "99999999999999999999", "1h", "0x10", "+1", "*")
-    ),
+    *(f"option {option} 'x'" for option in BOUNDS),
+    *(f"option delay '{value}'" for value in ("-1", "1.5", "08", "1 2", "99999999", "9" * 20, "1h", "0x10", "+1", "*")),
     *(f"option retry_window '{value}'" for value in ("0", "366", "8761h", "h", "2d", "1 2", "-1", "99999999999", "08h")),
     "option socketmode '888'",
     "option socketmode '1777'",
@@ -323,7 +320,7 @@ class Listeners(Case):
     def test_no_two_take_the_same_port_away_from_each_other(self):
         """Whatever two of these are given, greylet starts."""
         port = free_port()
-        hosts = ["", "localhost:", "127.0.0.1:", "0.0.0.0:", "*:", "[::]:", "[::1]:", "[0:0:0:0:0:0:0:1]:", "[0::0001]:", "[0:0::0]:"]
+        hosts = ["", "127.0.0.1:", "0.0.0.0:", "*:", "[0:0::0]:", "[::1]:", "[0:0:0:0:0:0:0:1]:"]
         for first, second in itertools.product(hosts, repeat=2):
             with self.subTest(first + second):
                 outcome = self.run_script(section(f"list inet '{first}{port}'", f"list inet '{second}{port}'"))
@@ -456,7 +453,8 @@ class State(Case):
         self.assertEqual((self.router.root / "elsewhere").stat().st_uid, 0)
 
     def test_paths_that_are_none(self):
-        for path in ["relative", "/", "ROOT/a b", "ROOT/../x", "ROOT/a//b", "ROOT/./a", "ROOT/$(x)", "ROOT/*", "ROOT/nowhere/greylet", "//", "."]:
+        for path in ["relative", "/", "ROOT/a b", "ROOT/../x", "ROOT/a//b", "ROOT/./a", "ROOT/$(x)", "ROOT/*", "ROOT/nowhere/greylet", "//", ".", "/mnt",
+                     "ROOT/" + "x" * 90]:
             with self.subTest(path):
                 self.assert_default(section(f"option dbdir '{path}'"), f"option dbdir '{path}'")
 
