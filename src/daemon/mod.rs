@@ -9,6 +9,7 @@ mod explain;
 mod folder;
 mod listener;
 mod log;
+mod notify;
 mod pidfile;
 mod privileges;
 mod reload;
@@ -229,6 +230,7 @@ fn serve_until_signal(
     for listener in &listeners {
         ::log::info!("listening on {}", listener.endpoint());
     }
+    notify::ready();
     let (save_wanted, save_wanted_out) = bounded(1);
     let shared = Shared {
         engine: RefCell::new(engine),
