@@ -5,10 +5,12 @@ mod support;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_child_subreaper;
@@ -169,6 +171,78 @@ fn warnings_are_seen_before_it_goes_to_the_background() {
 }
 
 /// Neither that of a process that is gone nor that of one that lives, nor what is no number.
+/// What a service manager that has this socket is told.
+fn told(manager: &UnixDatagram) -> String {
+    manager
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a read timeout");
+    let mut message = [0; 64];
+    let bytes = manager.recv(&mut message).expect("a message");
+    String::from_utf8_lossy(&message[..bytes]).into_owned()
+}
+
+#[test]
+fn a_service_manager_is_told_that_it_listens() {
+    let folder = Scratch::new("notify");
+    let path = folder.path("notify");
+    let name = format!("greylet-notify-{}", std::process::id());
+    let abstract_address = SocketAddr::from_abstract_name(&name).expect("an address");
+    for (manager, variable) in [
+        (UnixDatagram::bind(&path), path.clone()),
+        (
+            UnixDatagram::bind_addr(&abstract_address),
+            format!("@{name}"),
+        ),
+    ] {
+        let manager = manager.expect("a socket");
+        let socket = folder.path("policy");
+        let mut command = greylet();
+        command
+            .args(["serve", "--dbdir=", &format!("--unix={socket}")])
+            .env("NOTIFY_SOCKET", &variable)
+            .stdout(Stdio::null());
+        let mut child = command.spawn().expect("greylet starts");
+        // Without looking at the log: what is ordered after it does not, either.
+        let (message, is_served) = (told(&manager), defers(&socket));
+        child.kill().expect("it is running");
+        child.wait().expect("it ends");
+        assert_eq!(message, "READY=1", "{variable}");
+        assert!(is_served, "{variable}");
+        // One that cannot listen never says that it does.
+        let output = greylet()
+            .args(["serve", "--dbdir=", "--unix=/nowhere/policy"])
+            .env("NOTIFY_SOCKET", &variable)
+            .output()
+            .expect("it ends");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        manager.set_nonblocking(true).expect("it can be set");
+        assert!(manager.recv(&mut [0; 64]).is_err());
+    }
+}
+
+/// It serves all the same.
+#[test]
+fn a_service_manager_that_cannot_be_told_is_logged() {
+    let mut command = greylet();
+    command
+        .args(["serve", "--dbdir=", "--inet=127.0.0.1:0"])
+        .env("NOTIFY_SOCKET", "/nowhere/notify");
+    let mut server = Server::start_command(command, 1);
+    let is_about_it = |line: &&String| line.contains("cannot tell the service manager");
+    // It is on the other stream, and may come before the line that the start waits for.
+    let line = match server.log.iter().find(is_about_it) {
+        Some(line) => line.clone(),
+        None => server.wait_for("cannot tell the service manager"),
+    };
+    assert!(line.contains("NOTIFY_SOCKET=/nowhere/notify"), "{line}");
+    assert!(
+        server
+            .connect()
+            .ask(request(&[]))
+            .starts_with("DEFER_IF_PERMIT")
+    );
+}
+
 #[test]
 fn no_pidfile_blocks_a_start() {
     let scratch = Scratch::new("pidfile");

@@ -11,6 +11,7 @@ mod folder;
 mod listener;
 mod log;
 pub mod metrics;
+mod notify;
 mod pidfile;
 mod privileges;
 mod reload;
@@ -250,6 +251,7 @@ fn serve_until_signal(
     if let Some(control) = &control {
         ::log::info!("listening on {}, for orders", control.endpoint());
     }
+    notify::ready();
     let (save_wanted, save_wanted_out) = bounded(1);
     let shared = Shared {
         engine: RefCell::new(engine),

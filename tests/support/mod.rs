@@ -22,6 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub fn greylet() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_greylet"));
     command.env_remove("JOURNAL_STREAM");
+    command.env_remove("NOTIFY_SOCKET");
     command
 }
 

@@ -1,0 +1,35 @@
+//! Tells a service manager that asks for it (`Type=notify` in systemd) that the daemon listens, so that what is ordered after it finds the
+//! sockets. Nothing else is ever said, and whoever has not set NOTIFY_SOCKET hears nothing.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// The variable with the manager's socket; sd_notify(3).
+const SOCKET: &str = "NOTIFY_SOCKET";
+
+/// Says READY=1. If that cannot be done it is logged: a manager that waits for it will end the daemon, and its owner should see why.
+pub(super) fn ready() {
+    let Some(socket) = env::var_os(SOCKET).filter(|it| !it.is_empty()) else {
+        return;
+    };
+    if let Err(error) = send(&socket, b"READY=1") {
+        log::error!(
+            "cannot tell the service manager at {SOCKET}={} that greylet is ready: {error}",
+            socket.display()
+        );
+    }
+}
+
+/// Sends to a path, or to an abstract address, which begins with `@`.
+fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(socket),
+    };
+    UnixDatagram::unbound()?.send_to_addr(message, &address?)?;
+    Ok(())
+}
