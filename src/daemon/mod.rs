@@ -1,4 +1,4 @@
-//! `greylet serve`: the shell round the engine. One thread decides; a second one, async-io's, only waits.
+//! `greylet serve`: the shell round the engine. One thread decides, and waits for everything that happens.
 
 mod admission;
 mod background;
@@ -11,6 +11,7 @@ mod listener;
 mod log;
 mod pidfile;
 mod privileges;
+mod reactor;
 mod reload;
 mod saver;
 mod signals;
@@ -42,7 +43,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::Backlog;
 use smol::channel::{Sender, bounded};
-use smol::{Async, LocalExecutor, Timer, future};
+use smol::{LocalExecutor, future};
 
 use crate::daemon::admission::Admission;
 use crate::daemon::background::{Background, Started};
@@ -51,6 +52,7 @@ use crate::daemon::complaints::{Complaint, Complaints};
 use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
 use crate::daemon::pidfile::Pidfile;
+use crate::daemon::reactor::{Reactor, Watched};
 use crate::daemon::reload::{ListsInForce, load_lists};
 use crate::daemon::saver::{save_now, save_when_due};
 use crate::daemon::signals::Signals;
@@ -66,8 +68,8 @@ use crate::engine::{Engine, Policy};
 use crate::error::Error;
 use crate::lists::Sources;
 
-/// Descriptors that are not connections: streams, epoll and its timer and notifier, the signals, a file now and then.
-const OWN_DESCRIPTORS: u64 = 16;
+/// Descriptors that are not connections: streams, epoll and its bell, the signals, a file now and then.
+const OWN_DESCRIPTORS: u64 = 15;
 
 /// How long to wait when a connection cannot be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -127,6 +129,7 @@ pub struct Settings {
 
 /// What all connections share. There is one thread, so nothing is locked.
 struct Shared<'a> {
+    reactor: Reactor,
     engine: RefCell<Engine<'a>>,
     lists: RefCell<ListsInForce>,
     texts: Texts,
@@ -189,6 +192,9 @@ fn serve_until_signal(
     signals: Signals,
 ) -> Result<(), Error> {
     let connections_max = within_descriptor_limit(&settings)?;
+    let cannot_wait =
+        |error: io::Error| Error::failure(format!("cannot wait for clients: {error}"));
+    let reactor = Reactor::new().map_err(cannot_wait)?;
     let listeners = settings
         .endpoints
         .iter()
@@ -231,6 +237,7 @@ fn serve_until_signal(
     }
     let (save_wanted, save_wanted_out) = bounded(1);
     let shared = Shared {
+        reactor,
         engine: RefCell::new(engine),
         lists: RefCell::new(lists),
         texts: settings.texts,
@@ -246,8 +253,14 @@ fn serve_until_signal(
     };
     let end = {
         let executor = LocalExecutor::new();
-        executor.spawn(log::write_lines()).detach();
-        smol::block_on(executor.run(async {
+        let reactor = &shared.reactor;
+        let listeners = listeners
+            .iter()
+            .map(|listener| reactor.watch(listener))
+            .collect::<io::Result<std::vec::Vec<_>>>()
+            .map_err(cannot_wait)?;
+        executor.spawn(log::write_lines(reactor)).detach();
+        reactor.block_on(executor.run(async {
             let accepting = listeners
                 .iter()
                 .map(|listener| Box::pin(accept(&executor, &shared, listener)))
@@ -262,7 +275,10 @@ fn serve_until_signal(
                 }
             };
             let serving = future::or(all(accepting), saving);
-            future::or(signals.end(on_other), async { match serving.await {} }).await
+            future::or(signals.end(reactor, on_other), async {
+                match serving.await {}
+            })
+            .await
         }))
     };
     if let Some(store) = &mut store {
@@ -355,7 +371,7 @@ async fn all<F: Future>(mut futures: std::vec::Vec<Pin<Box<F>>>) -> F::Output {
 async fn accept<'a>(
     executor: &LocalExecutor<'a>,
     shared: &'a Shared<'_>,
-    listener: &Listener,
+    listener: &Watched<'_, &Listener>,
 ) -> Infallible {
     loop {
         if let Err(error) = take_connection(executor, shared, listener).await {
@@ -364,7 +380,7 @@ async fn accept<'a>(
                 shared.clock.now(),
                 format_args!("cannot accept a connection: {error}"),
             );
-            Timer::after(ACCEPT_PAUSE).await;
+            shared.reactor.sleep(ACCEPT_PAUSE).await;
         }
         // The new connection has its turn before the next one may push it out.
         future::yield_now().await;
@@ -374,15 +390,22 @@ async fn accept<'a>(
 async fn take_connection<'a>(
     executor: &LocalExecutor<'a>,
     shared: &'a Shared<'_>,
-    listener: &Listener,
+    listener: &Watched<'_, &Listener>,
 ) -> io::Result<()> {
-    listener.readable().await?;
+    listener.readable().await;
     if !shared.admission.has_room() {
+        if !listener.has_something() {
+            return Ok(());
+        }
         shared.limit_reached.set(shared.limit_reached.get() + 1);
         wait_for_room(shared).await;
     }
-    let (stream, peer) = match listener.accept() {
+    let (stream, peer) = match listener.get().accept() {
         Ok(accepted) => accepted,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            listener.found_nothing();
+            return Ok(());
+        }
         // The client has gone again, or the connection has.
         Err(error) if is_about_one_connection(&error) => return Ok(()),
         Err(error) => {
@@ -393,7 +416,7 @@ async fn take_connection<'a>(
             return Err(error);
         }
     };
-    let stream = Async::new(stream)?;
+    let stream = shared.reactor.watch(stream)?;
     shared.admission.admit(shared.clock.now(), |admitted| {
         executor.spawn(connection::serve(shared, admitted, stream, peer))
     });
@@ -401,10 +424,10 @@ async fn take_connection<'a>(
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(
         error.kind(),
-        WouldBlock | Interrupted | ConnectionAborted | ConnectionReset
+        Interrupted | ConnectionAborted | ConnectionReset
     )
 }
 
@@ -430,7 +453,7 @@ async fn wait_for_room(shared: &Shared<'_>) {
                 "all connections are in use, and new ones have to wait: raise --max-connections"
             ),
         );
-        Timer::after(ACCEPT_PAUSE).await;
+        shared.reactor.sleep(ACCEPT_PAUSE).await;
     }
 }
 
