@@ -29,12 +29,17 @@ pub(super) fn position_of_line_end(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let number = u64::from_le_bytes(*word);
-        // Some byte is an LF or less: hardly ever anything else than these two.
+        // Some byte is an LF or less, and the first such one is hardly ever anything else than these two.
         let found = number.wrapping_sub(u64::from(b'\n' + 1) * ONES) & !number & HIGH_BITS;
-        if found != 0
-            && let Some(place) = word.iter().position(is_end)
-        {
-            return Some(8 * index + place);
+        if found != 0 {
+            let first = found.trailing_zeros() as usize / 8;
+            let place = match is_end(&word[first]) {
+                true => Some(first),
+                false => word.iter().position(is_end),
+            };
+            if let Some(place) = place {
+                return Some(8 * index + place);
+            }
         }
     }
     let last = rest.iter().position(is_end);

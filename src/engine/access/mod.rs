@@ -392,6 +392,9 @@ fn find_suffix(
     text: &[u8],
     is_border: impl Fn(Option<u8>) -> bool,
 ) -> Option<(u32, usize)> {
+    if words.is_empty() {
+        return None;
+    }
     let mut hash = FnvHasher::default();
     for start in (0..text.len()).rev() {
         hash.write_u8(text[start].to_ascii_lowercase());

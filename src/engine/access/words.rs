@@ -51,6 +51,11 @@ impl Words {
         self.words.shrink_to_fit();
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
     /// The rule of the word with this hash that is the one looked for.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(&[u8]) -> bool) -> Option<u32> {
         if self.heads.is_empty() {
