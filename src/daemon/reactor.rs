@@ -2,7 +2,8 @@
 //!
 //! A descriptor is registered once, edge-triggered, and from then on a request costs one read and one write, and its share of an epoll_wait; nothing is armed
 //! again, and no other thread wakes up. It follows that whoever is told that there is something to read is not told again before it has read
-//! all of it. So readiness is remembered here until a read finds nothing, or less than it has room for, which means the same.
+//! all of it. So readiness is remembered here until a read finds nothing, or less than it has room for, which means the same. (Urgent data and passed
+//! descriptors end a read, too. Postfix sends neither, and who does may have to send something more to be heard.)
 //!
 //! Readiness is a hint: who is woken for nothing finds nothing, and waits again. That is why a descriptor that is closed, and whose number is another's soon
 //! after, needs no care.
