@@ -8,15 +8,12 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use heapless::Vec;
-use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
-use smol::Async;
 
 use crate::daemon::Shared;
 use crate::daemon::admission::Admitted;
@@ -24,6 +21,7 @@ use crate::daemon::clock::header_date;
 use crate::daemon::complaints::Complaint;
 use crate::daemon::control::{self, carry_out, is_order};
 use crate::daemon::explain::{EXPLAIN, EXPLANATION_BYTES_MAX, Explained};
+use crate::daemon::reactor::Watched;
 use crate::daemon::stats::{self, STATS};
 use crate::engine::domain_name::domain_of;
 use crate::engine::limits::REPLY_BYTES_MAX;
@@ -162,7 +160,7 @@ impl From<io::Error> for End {
 pub(super) async fn serve(
     shared: &Shared<'_>,
     admitted: Admitted<'_>,
-    stream: Async<OwnedFd>,
+    stream: Watched<'_, OwnedFd>,
     peer: Option<SocketAddr>,
 ) {
     let connection = Connection {
@@ -203,7 +201,7 @@ impl fmt::Display for Peer {
 struct Connection<'a, 'e> {
     shared: &'a Shared<'e>,
     admitted: Admitted<'a>,
-    stream: Async<OwnedFd>,
+    stream: Watched<'a, OwnedFd>,
     /// Whether its other end is on this machine.
     is_local: bool,
     /// Whether it is one of a Unix socket, of which the kernel knows who is at the other end.
@@ -215,14 +213,13 @@ async fn answer_requests(connection: &Connection<'_, '_>) -> Result<Infallible, 
     // There while a request is in progress.
     let mut parser: Option<Taken<'_, RequestParser>> = None;
     loop {
-        readable(stream).await?;
+        stream.readable().await;
         let mut buffers = shared.stocks.buffers.take();
         let Buffers { input, output } = buffers.get();
-        let read_bytes = match nix::unistd::read(stream.get_ref(), input) {
-            Ok(0) => return Err(End::Closed),
-            Ok(read_bytes) => read_bytes,
-            Err(Errno::EAGAIN | Errno::EINTR) => continue,
-            Err(error) => return Err(End::Broken(error.into())),
+        let read_bytes = match stream.read(input)? {
+            Some(0) => return Err(End::Closed),
+            Some(read_bytes) => read_bytes,
+            None => continue,
         };
         let in_progress = parser
             .get_or_insert_with(|| shared.stocks.parsers.take())
@@ -267,7 +264,7 @@ impl Connection<'_, '_> {
                 }
             } else if self.is_unix && is_order(&request) {
                 self.make_room(control::ANSWER_BYTES_MAX, output).await?;
-                carry_out(self.shared, self.stream.get_ref(), &request, now, output);
+                carry_out(self.shared, self.stream.get(), &request, now, output);
             } else {
                 self.make_room(REPLY_BYTES_MAX, output).await?;
                 answer(self.shared, &request, now, output);
@@ -275,19 +272,19 @@ impl Connection<'_, '_> {
             self.admitted.answered(now);
             parser.clear();
             if self.shared.one_answer {
-                write(&self.stream, output).await?;
+                self.stream.write(output).await?;
                 hang_up(&self.stream);
                 return Err(End::Closed);
             }
         }
-        write(&self.stream, output).await?;
+        self.stream.write(output).await?;
         outcome
     }
 
     /// Writes what is there if there is not room for so many bytes more.
     async fn make_room(&self, bytes: usize, output: &mut Vec<u8, OUTPUT_BYTES>) -> io::Result<()> {
         if output.capacity() - output.len() < bytes {
-            write(&self.stream, output).await?;
+            self.stream.write(output).await?;
             output.clear();
         }
         Ok(())
@@ -353,12 +350,10 @@ fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict<'_>
     if verdict.auto_whitelisted.client {
         log::info!("whitelisted: {}", Client(request));
     }
-    let senders = domain_of(request.sender.unwrap_or_default());
-    if let (true, Some(organisation), Some(senders)) = (
-        verdict.auto_whitelisted.sender_domain,
-        verdict.identity,
-        senders,
-    ) {
+    if verdict.auto_whitelisted.sender_domain
+        && let Some(organisation) = verdict.identity
+        && let Some(senders) = domain_of(request.sender.unwrap_or_default())
+    {
         log::info!(
             "whitelisted: {} for senders of {}",
             Logged(organisation.as_bytes()),
@@ -404,32 +399,15 @@ fn complain_of_request(shared: &Shared<'_>, request: &Request<'_>, reason: Reaso
     }
 }
 
-async fn write(stream: &Async<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match nix::unistd::write(stream.get_ref(), bytes) {
-            Ok(written_bytes) => bytes = &bytes[written_bytes..],
-            Err(Errno::EAGAIN) => poll_fn(|context| stream.poll_writable(context)).await?,
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 /// Ends what we say, and takes what has been said meanwhile: with that unread, the close would be a reset, which can destroy the
 /// answer on its way.
-fn hang_up(stream: &Async<OwnedFd>) {
+fn hang_up(stream: &Watched<'_, OwnedFd>) {
     // It is closed in a moment, whatever these find.
-    let _ = shutdown(stream.get_ref().as_raw_fd(), Shutdown::Write);
+    let _ = shutdown(stream.get().as_raw_fd(), Shutdown::Write);
     let mut unread = [0; 512];
     for _ in 0..HANG_UP_READS_MAX {
-        if !nix::unistd::read(stream.get_ref(), &mut unread).is_ok_and(|bytes| bytes > 0) {
+        if !matches!(stream.read(&mut unread), Ok(Some(1..))) {
             return;
         }
     }
-}
-
-/// Waits for bytes. Asking the reactor before the first read saves, in the usual case, a read that finds nothing.
-async fn readable(stream: &Async<OwnedFd>) -> io::Result<()> {
-    poll_fn(|context| stream.poll_readable(context)).await
 }

@@ -5,19 +5,21 @@
 use std::convert::Infallible;
 use std::fmt::{self, Write};
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 
 use heapless::VecView;
 use nix::sys::socket::{Backlog, getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Uid, geteuid};
-use smol::{Async, LocalExecutor, Timer, future};
+use smol::{LocalExecutor, future};
 
 use crate::daemon::admission::Admission;
 use crate::daemon::complaints::Complaint;
 use crate::daemon::connection;
 use crate::daemon::folder::Folder;
 use crate::daemon::listener::{Endpoint, Listener};
+use crate::daemon::reactor::Watched;
 use crate::daemon::{ACCEPT_PAUSE, Shared, is_about_one_connection};
 use crate::engine::NotForgotten;
 use crate::engine::identity::{Client, Whereabouts};
@@ -65,14 +67,12 @@ pub(super) async fn accept<'a>(
     executor: &LocalExecutor<'a>,
     shared: &'a Shared<'_>,
     admission: &'a Admission,
-    listener: &Listener,
+    listener: &Watched<'_, &Listener>,
 ) -> Infallible {
     loop {
-        let taken = match listener.readable().await {
-            Ok(()) => listener.accept(),
-            Err(error) => Err(error),
-        };
-        let stream = taken.and_then(|(stream, _)| Async::new(stream));
+        listener.readable().await;
+        let taken = listener.get().accept();
+        let stream = taken.and_then(|(stream, _)| shared.reactor.watch(stream));
         match stream {
             Ok(stream) => {
                 if !admission.has_room() {
@@ -83,6 +83,7 @@ pub(super) async fn accept<'a>(
                     executor.spawn(connection::serve(shared, admitted, stream, None))
                 });
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.found_nothing(),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 shared.complaints.complain(
@@ -90,7 +91,7 @@ pub(super) async fn accept<'a>(
                     shared.clock.now(),
                     format_args!("cannot accept a connection of the administrator: {error}"),
                 );
-                Timer::after(ACCEPT_PAUSE).await;
+                shared.reactor.sleep(ACCEPT_PAUSE).await;
             }
         }
         future::yield_now().await;

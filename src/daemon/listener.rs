@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,6 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::Mode;
 use nix::unistd::fchownat;
-use smol::Async;
 
 use crate::daemon::RunAs;
 use crate::error::Error;
@@ -73,8 +72,8 @@ pub(super) struct Listener {
 }
 
 enum Socket {
-    Inet(Async<TcpListener>),
-    Unix(Async<UnixListener>),
+    Inet(TcpListener),
+    Unix(UnixListener),
 }
 
 /// The file of a Unix socket, removed when this is dropped, if it is still ours.
@@ -121,24 +120,30 @@ impl Listener {
         })
     }
 
-    /// Waits until somebody wants to connect.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match &self.socket {
-            Socket::Inet(listener) => listener.readable().await,
-            Socket::Unix(listener) => listener.readable().await,
-        }
-    }
-
     /// Takes a connection if somebody is waiting, with the address of a TCP client.
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         match &self.socket {
             Socket::Inet(listener) => {
-                let (stream, peer) = listener.get_ref().accept()?;
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
                 // One answer is one write, and nothing is gained by waiting for more; but it works without.
                 let _ = stream.set_nodelay(true);
                 Ok((stream.into(), Some(peer)))
             }
-            Socket::Unix(listener) => Ok((listener.get_ref().accept()?.0.into(), None)),
+            Socket::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((stream.into(), None))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Inet(listener) => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
         }
     }
 }
@@ -178,7 +183,8 @@ fn bind_inet(address: SocketAddr, backlog: Backlog) -> io::Result<Listener> {
     } else {
         AddressFamily::Inet
     };
-    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     if address.is_ipv6() {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
@@ -188,7 +194,7 @@ fn bind_inet(address: SocketAddr, backlog: Backlog) -> io::Result<Listener> {
     let listener = TcpListener::from(fd);
     let endpoint = Endpoint::Inet(listener.local_addr()?);
     Ok(Listener {
-        socket: Socket::Inet(Async::new(listener)?),
+        socket: Socket::Inet(listener),
         endpoint,
         file: None,
     })
@@ -226,12 +232,8 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
         error => failed("listen on", &error),
     })?;
     let bound = || -> nix::Result<OwnedFd> {
-        let fd = socket(
-            AddressFamily::Unix,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
         bind(fd.as_raw_fd(), &address)?;
         Ok(fd)
     };
@@ -255,11 +257,9 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     fs::set_permissions(path, fs::Permissions::from_mode(socket_mode))
         .map_err(|error| failed("set the mode of", &error))?;
     listen(&fd.as_fd(), backlog).map_err(|error| failed("listen on", &error))?;
-    let listener =
-        Async::new(UnixListener::from(fd)).map_err(|error| failed("listen on", &error))?;
     let endpoint = Endpoint::Unix(path.to_owned());
     Ok(Listener {
-        socket: Socket::Unix(listener),
+        socket: Socket::Unix(UnixListener::from(fd)),
         endpoint,
         file: Some(file),
     })

@@ -1,5 +1,5 @@
 //! serve's log: lines are kept in memory and written when the reader can take them, so that a slow, stuck or vanished
-//! reader never holds up mail. What finds no room is dropped, and counted.
+//! reader never holds up mail. What finds no room is dropped, and counted. Lines that come shortly one after the other share a write.
 //!
 //! Errors and warnings go to stderr, the rest to stdout, because procd and others take a stream for a severity. Lines have no timestamps
 //! and no name, which procd and journald add; to the journal they carry its severity prefix. In the background all go to syslog. The levels are Postgrey's: error and warn always, info (what
@@ -19,16 +19,20 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::Mode;
-use smol::Timer;
+use nix::sys::stat::{Mode, SFlag};
 
+use crate::daemon::reactor::Reactor;
 use crate::daemon::syslog::Syslog;
+use crate::engine::text::is_plain;
 
 /// Room for lines that have not been written, on each stream.
 const BUFFER_BYTES: usize = 65_536;
 
 /// What poll(2) promises for a pipe: this much can be written without blocking (PIPE_BUF).
 const PIECE_BYTES_MAX: usize = 4_096;
+
+/// How long a line waits for others that are written with it.
+const COMPANY_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long to leave a reader alone that does not take anything.
 const STUCK_PAUSE: Duration = Duration::from_millis(50);
@@ -61,6 +65,8 @@ struct Stream {
     /// Lines that nobody will read.
     lost_lines: u64,
     to_journal: bool,
+    /// Nobody has to read a file, so that poll(2) need not be asked.
+    to_file: bool,
     /// A terminal, opened anew so that writing to it does not block; poll(2) does not promise that for terminals.
     /// Boxed, because all bits of a static that has no terminal are zero only so, and only then is its memory not in the program.
     terminal: Option<Box<OwnedFd>>,
@@ -108,7 +114,7 @@ pub(super) fn lost_lines() -> u64 {
 }
 
 /// Writes lines as they come, for ever.
-pub(super) async fn write_lines() {
+pub(super) async fn write_lines(reactor: &Reactor) {
     loop {
         poll_fn(|context| {
             let mut state = LOG.lock();
@@ -119,8 +125,9 @@ pub(super) async fn write_lines() {
             Poll::Ready(())
         })
         .await;
+        reactor.sleep(COMPANY_PAUSE).await;
         if !LOG.lock().write() {
-            Timer::after(STUCK_PAUSE).await;
+            reactor.sleep(STUCK_PAUSE).await;
         }
     }
 }
@@ -208,6 +215,7 @@ impl Stream {
             dropped_lines: 0,
             lost_lines: 0,
             to_journal: false,
+            to_file: false,
             terminal: None,
             syslog: None,
         }
@@ -215,6 +223,7 @@ impl Stream {
 
     fn prepare(&mut self, to: impl AsFd + IsTerminal) {
         self.to_journal = is_journal(&to);
+        self.to_file = is_file(&to);
         self.terminal = to
             .is_terminal()
             .then(|| reopened(&to))
@@ -227,13 +236,17 @@ impl Stream {
     }
 
     /// Appends a line, and before it the number of those that have been dropped; or drops it. When there is no room the
-    /// reader gets one more chance to take some.
+    /// reader gets one more chance to take some. Lines that fill a piece wait for no others.
     fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>, to: &impl AsFd) {
         let pushed = self.try_push(level, message) || {
             self.write(to);
             self.forget_written();
             self.try_push(level, message)
         };
+        self.lost_lines += u64::from(!pushed);
+        if self.lines.len() - self.written_bytes > PIECE_BYTES_MAX && self.syslog.is_none() {
+            self.write_piece(to);
+        }
         self.lost_lines += u64::from(!pushed);
         self.dropped_lines = if pushed {
             0
@@ -285,9 +298,11 @@ impl Stream {
         let start = self.lines.len();
         self.lines.write_fmt(*message)?;
         // One message is one line, whoever wrote it.
-        for byte in &mut self.lines[start..] {
-            if byte.is_ascii_control() {
-                *byte = b'?';
+        if !is_plain(&self.lines[start..]) {
+            for byte in &mut self.lines[start..] {
+                if byte.is_ascii_control() {
+                    *byte = b'?';
+                }
             }
         }
         self.lines.push(b'\n').map_err(|_| std::fmt::Error)
@@ -299,26 +314,36 @@ impl Stream {
             return self.write_to_syslog();
         }
         while !self.is_written() {
-            if !can_be_written(to.as_fd(), Duration::ZERO) {
+            if !self.write_piece(to) {
                 return false;
             }
-            let piece = piece(&self.lines[self.written_bytes..]);
-            let fd = self
-                .terminal
-                .as_ref()
-                .map_or(to.as_fd(), |terminal| terminal.as_fd());
-            match nix::unistd::write(fd, piece) {
-                Ok(bytes) => self.written_bytes += bytes,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return false,
-                // A closed pipe or a full disk: there is nobody to tell.
-                Err(_) => {
-                    self.lost_lines += piece.iter().filter(|&&byte| byte == b'\n').count() as u64;
-                    self.written_bytes += piece.len();
-                }
+        }
+        true
+    }
+
+    /// Writes as much as may be written at once; false if nothing can be written now.
+    fn write_piece(&mut self, to: &impl AsFd) -> bool {
+        if !self.to_file && !can_be_written(to.as_fd(), Duration::ZERO) {
+            return false;
+        }
+        let piece = piece(&self.lines[self.written_bytes..]);
+        let fd = self
+            .terminal
+            .as_ref()
+            .map_or(to.as_fd(), |terminal| terminal.as_fd());
+        match nix::unistd::write(fd, piece) {
+            Ok(bytes) => self.written_bytes += bytes,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return false,
+            // A closed pipe or a full disk: there is nobody to tell.
+            Err(_) => {
+                self.lost_lines += piece.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                self.written_bytes += piece.len();
             }
         }
-        self.forget_written();
+        if self.lines.len() - self.written_bytes <= PIECE_BYTES_MAX {
+            self.forget_written();
+        }
         true
     }
 
@@ -368,6 +393,11 @@ fn reopened(fd: &impl AsFd) -> Option<OwnedFd> {
     nix::fcntl::open(path.as_str(), flags, Mode::empty()).ok()
 }
 
+fn is_file(stream: &impl AsFd) -> bool {
+    nix::sys::stat::fstat(stream)
+        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
+}
+
 /// Whether systemd has connected this stream to the journal: JOURNAL_STREAM names its device and inode.
 fn is_journal(stream: &impl AsFd) -> bool {
     std::env::var("JOURNAL_STREAM").is_ok_and(|journal| {
@@ -395,7 +425,7 @@ mod tests {
             abort_on_panic();
             let executor = smol::LocalExecutor::new();
             executor.spawn(async { panic!("on purpose") }).detach();
-            smol::block_on(executor.run(std::future::pending::<()>()));
+            smol::future::block_on(executor.run(std::future::pending::<()>()));
         }
         let test = std::env::current_exe().expect("the path of this test");
         let name = "daemon::log::tests::a_panic_ends_the_process_with_a_line_in_the_log";

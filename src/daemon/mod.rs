@@ -1,4 +1,4 @@
-//! `greylet serve`: the shell round the engine. One thread decides; a second one, async-io's, only waits.
+//! `greylet serve`: the shell round the engine. One thread decides, and waits for everything that happens.
 
 mod admission;
 mod background;
@@ -14,6 +14,7 @@ pub mod metrics;
 mod notify;
 mod pidfile;
 mod privileges;
+mod reactor;
 mod reload;
 mod saver;
 mod saves;
@@ -47,7 +48,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::Backlog;
 use smol::channel::{Sender, bounded};
-use smol::{Async, LocalExecutor, Timer, future};
+use smol::{LocalExecutor, future};
 
 use crate::daemon::admission::Admission;
 use crate::daemon::background::{Background, Started};
@@ -57,6 +58,7 @@ use crate::daemon::connection::Stocks;
 use crate::daemon::listener::Listener;
 use crate::daemon::metrics::Id;
 use crate::daemon::pidfile::Pidfile;
+use crate::daemon::reactor::{Reactor, Watched};
 use crate::daemon::reload::{ListsInForce, load_lists};
 use crate::daemon::saver::{save_now, save_when_due};
 use crate::daemon::saves::Saves;
@@ -73,9 +75,9 @@ use crate::engine::{Engine, Policy};
 use crate::error::Error;
 use crate::lists::Sources;
 
-/// Descriptors that are not connections: streams, epoll and its timer and notifier, the signals, a file now and then; and the administrator's socket and
+/// Descriptors that are not connections: streams, epoll and its bell, the signals, a file now and then; and the administrator's socket and
 /// its connections.
-const OWN_DESCRIPTORS: u64 = 16 + 1 + control::CONNECTIONS_MAX as u64;
+const OWN_DESCRIPTORS: u64 = 15 + 1 + control::CONNECTIONS_MAX as u64;
 
 /// How long to wait when a connection cannot be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -139,6 +141,7 @@ pub struct Settings {
 
 /// What all connections share. There is one thread, so nothing is locked.
 struct Shared<'a> {
+    reactor: Reactor,
     engine: RefCell<Engine<'a>>,
     lists: RefCell<ListsInForce>,
     texts: Texts,
@@ -205,6 +208,9 @@ fn serve_until_signal(
     signals: Signals,
 ) -> Result<(), Error> {
     let connections_max = within_descriptor_limit(&settings)?;
+    let cannot_wait =
+        |error: io::Error| Error::failure(format!("cannot wait for clients: {error}"));
+    let reactor = Reactor::new().map_err(cannot_wait)?;
     let listeners = settings
         .endpoints
         .iter()
@@ -254,6 +260,7 @@ fn serve_until_signal(
     notify::ready();
     let (save_wanted, save_wanted_out) = bounded(1);
     let shared = Shared {
+        reactor,
         engine: RefCell::new(engine),
         lists: RefCell::new(lists),
         texts: settings.texts,
@@ -273,8 +280,16 @@ fn serve_until_signal(
     let control_admission = Admission::new(control::CONNECTIONS_MAX);
     let end = {
         let executor = LocalExecutor::new();
-        executor.spawn(log::write_lines()).detach();
-        smol::block_on(executor.run(async {
+        let reactor = &shared.reactor;
+        let listeners = listeners
+            .iter()
+            .map(|listener| reactor.watch(listener))
+            .collect::<io::Result<std::vec::Vec<_>>>()
+            .map_err(cannot_wait)?;
+        let control = control.as_ref().map(|it| reactor.watch(it)).transpose();
+        let control = control.map_err(cannot_wait)?;
+        executor.spawn(log::write_lines(reactor)).detach();
+        reactor.block_on(executor.run(async {
             let accepting = listeners
                 .iter()
                 .map(|listener| Box::pin(accept(&executor, &shared, listener)))
@@ -297,7 +312,10 @@ fn serve_until_signal(
                 }
             };
             let serving = future::or(all(accepting), future::or(ordering, saving));
-            future::or(signals.end(on_other), async { match serving.await {} }).await
+            future::or(signals.end(reactor, on_other), async {
+                match serving.await {}
+            })
+            .await
         }))
     };
     if let Some(store) = &mut store {
@@ -394,7 +412,7 @@ async fn all<F: Future>(mut futures: std::vec::Vec<Pin<Box<F>>>) -> F::Output {
 async fn accept<'a>(
     executor: &LocalExecutor<'a>,
     shared: &'a Shared<'_>,
-    listener: &Listener,
+    listener: &Watched<'_, &Listener>,
 ) -> Infallible {
     loop {
         if let Err(error) = take_connection(executor, shared, listener).await {
@@ -406,7 +424,7 @@ async fn accept<'a>(
                     advice(&error)
                 ),
             );
-            Timer::after(ACCEPT_PAUSE).await;
+            shared.reactor.sleep(ACCEPT_PAUSE).await;
         }
         // The new connection has its turn before the next one may push it out.
         future::yield_now().await;
@@ -416,15 +434,22 @@ async fn accept<'a>(
 async fn take_connection<'a>(
     executor: &LocalExecutor<'a>,
     shared: &'a Shared<'_>,
-    listener: &Listener,
+    listener: &Watched<'_, &Listener>,
 ) -> io::Result<()> {
-    listener.readable().await?;
+    listener.readable().await;
     if !shared.admission.has_room() {
+        if !listener.has_something() {
+            return Ok(());
+        }
         shared.limit_reached.set(shared.limit_reached.get() + 1);
         wait_for_room(shared).await;
     }
-    let (stream, peer) = match listener.accept() {
+    let (stream, peer) = match listener.get().accept() {
         Ok(accepted) => accepted,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            listener.found_nothing();
+            return Ok(());
+        }
         // The client has gone again, or the connection has.
         Err(error) if is_about_one_connection(&error) => return Ok(()),
         Err(error) => {
@@ -435,7 +460,7 @@ async fn take_connection<'a>(
             return Err(error);
         }
     };
-    let stream = Async::new(stream)?;
+    let stream = shared.reactor.watch(stream)?;
     shared.admission.admit(shared.clock.now(), |admitted| {
         executor.spawn(connection::serve(shared, admitted, stream, peer))
     });
@@ -443,10 +468,10 @@ async fn take_connection<'a>(
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(
         error.kind(),
-        WouldBlock | Interrupted | ConnectionAborted | ConnectionReset
+        Interrupted | ConnectionAborted | ConnectionReset
     )
 }
 
@@ -480,7 +505,7 @@ async fn wait_for_room(shared: &Shared<'_>) {
                 "all connections are in use, and new ones have to wait: raise --max-connections"
             ),
         );
-        Timer::after(ACCEPT_PAUSE).await;
+        shared.reactor.sleep(ACCEPT_PAUSE).await;
     }
 }
 

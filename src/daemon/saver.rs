@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use smol::channel::{Receiver, Sender, bounded};
-use smol::{Timer, future};
+use smol::future;
 
 use crate::daemon::Shared;
+use crate::daemon::reactor::Reactor;
 use crate::daemon::store::{Block, Piece, Store, Written};
 use crate::engine::Engine;
 use crate::engine::snapshot::{Encoder, Extent, Moment, Save, Step};
@@ -37,7 +38,7 @@ pub(super) async fn save_when_due(
     // What was asked for, and has failed, is still to be done.
     let mut with_pending = false;
     loop {
-        let is_wanted = wait(retry_pause.or(interval), &wanted).await;
+        let is_wanted = wait(&shared.reactor, retry_pause.or(interval), &wanted).await;
         with_pending |= is_wanted;
         let has_changed = shared.engine.borrow().has_changed();
         if !is_wanted && !has_changed && !store.is_behind() {
@@ -59,7 +60,7 @@ pub(super) async fn save_when_due(
 }
 
 /// True if a save is wanted before the pause is over.
-async fn wait(pause: Option<Duration>, wanted: &Receiver<()>) -> bool {
+async fn wait(reactor: &Reactor, pause: Option<Duration>, wanted: &Receiver<()>) -> bool {
     let is_wanted = async {
         // The sender lives as long as we do.
         let _ = wanted.recv().await;
@@ -67,7 +68,7 @@ async fn wait(pause: Option<Duration>, wanted: &Receiver<()>) -> bool {
     };
     let is_over = async {
         match pause {
-            Some(pause) => Timer::after(pause).await,
+            Some(pause) => reactor.sleep(pause).await,
             None => future::pending().await,
         };
         false

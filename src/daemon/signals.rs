@@ -3,8 +3,8 @@
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use smol::Async;
 
+use crate::daemon::reactor::Reactor;
 use crate::error::Error;
 
 /// The signals that the daemon takes.
@@ -44,13 +44,21 @@ impl Signals {
     /// # Errors
     ///
     /// The signalfd cannot be read.
-    pub(super) async fn end(self, mut on_other: impl FnMut(Signal)) -> std::io::Result<Signal> {
-        let signals = Async::new_nonblocking(self.0)?;
+    pub(super) async fn end(
+        self,
+        reactor: &Reactor,
+        mut on_other: impl FnMut(Signal),
+    ) -> std::io::Result<Signal> {
+        let signals = reactor.watch(self.0)?;
         loop {
-            signals.readable().await?;
-            let info = match signals.get_ref().read_signal() {
+            signals.readable().await;
+            let info = match signals.get().read_signal() {
                 Ok(Some(info)) => info,
-                Ok(None) | Err(Errno::EINTR) => continue,
+                Ok(None) => {
+                    signals.found_nothing();
+                    continue;
+                }
+                Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             };
             match Signal::try_from(info.ssi_signo as i32) {

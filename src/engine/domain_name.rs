@@ -16,6 +16,20 @@ const SECOND_LEVEL_WORDS: [&[u8]; 43] = [
 /// Countries that also give out names below places or trades, more of them than can be listed here.
 const COUNTRIES_WITH_PLACES: [&[u8]; 7] = [b"jp", b"us", b"br", b"pl", b"ua", b"cn", b"kr"];
 
+/// Which bytes a name may have.
+const IS_OF_A_NAME: [bool; 256] = {
+    let mut is_of_a_name = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let character = byte as u8;
+        is_of_a_name[byte] = character.is_ascii_alphanumeric()
+            || matches!(character, b'-' | b'_' | b'.')
+            || !character.is_ascii();
+        byte += 1;
+    }
+    is_of_a_name
+};
+
 /// The domain of a mail address: what follows the last `@`, as RFC 5321 has it, for a quoted local part may have others in it. (Postgrey,
 /// and so the triplet, splits at the first.)
 pub fn domain_of(address: &[u8]) -> Option<DomainName<'_>> {
@@ -41,9 +55,7 @@ impl<'a> DomainName<'a> {
     /// is an address, in brackets or not, or has a character that no name has.
     pub fn parse(text: &'a [u8]) -> Option<DomainName<'a>> {
         let name = text.strip_suffix(b".").unwrap_or(text);
-        let is_of_a_name = |byte: &u8| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') || !byte.is_ascii()
-        };
+        let is_of_a_name = |&byte: &u8| IS_OF_A_NAME[usize::from(byte)];
         if name.len() > DOMAIN_NAME_BYTES_MAX || !name.iter().all(is_of_a_name) {
             return None;
         }

@@ -36,7 +36,8 @@ impl fmt::Display for ActionLine<'_> {
             Action::Defer { .. } => "action=greylist",
             Action::Dunno | Action::PrependHeader { .. } => "action=pass",
         })?;
-        write!(f, ", reason={}", self.verdict.reason)?;
+        f.write_str(", reason=")?;
+        self.verdict.reason.fmt(f)?;
         match (self.verdict.reason, self.verdict.action) {
             (Reason::EarlyRetry, Action::Defer { remaining }) => {
                 write!(f, " ({remaining}s missing)")?;
@@ -48,7 +49,8 @@ impl fmt::Display for ActionLine<'_> {
             f.write_str(", dry_run=yes")?;
         }
         if let Some(identity) = self.verdict.identity {
-            write!(f, ", identity={}", Logged(identity.as_bytes()))?;
+            f.write_str(", identity=")?;
+            Logged(identity.as_bytes()).fmt(f)?;
         }
         if self.verdict.is_sender_folded {
             f.write_str(", folded=yes")?;
@@ -57,13 +59,14 @@ impl fmt::Display for ActionLine<'_> {
             f.write_str(", repeated=yes")?;
         }
         for (name, value) in [
-            ("client_name", client_name),
-            ("client_address", client_address),
-            ("sender", sender),
-            ("recipient", recipient),
+            (", client_name=", client_name),
+            (", client_address=", client_address),
+            (", sender=", sender),
+            (", recipient=", recipient),
         ] {
             if let Some(bytes) = value.filter(|bytes| !bytes.is_empty()) {
-                write!(f, ", {name}={}", Logged(bytes))?;
+                f.write_str(name)?;
+                Logged(bytes).fmt(f)?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use std::fmt;
 use crate::engine::limits::{
     INSTANCE_BYTES_MAX, LINE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX, WORD_BYTES_MAX,
 };
+use crate::engine::text::{position, position_of_line_end};
 
 /// One question of Postfix's. An attribute is `None` if the request does not have it, and empty if it has it
 /// without a value; Postfix sends what it does not know in either way.
@@ -165,7 +166,7 @@ struct Values {
 const _: () = assert!(KEPT_BYTES_MAX <= u16::MAX as usize);
 
 impl Values {
-    /// Takes one line without its LF; true if it was the blank one.
+    /// Takes one line without its LF, and without a NUL; true if it was the blank one.
     fn take_line(&mut self, line: &[u8]) -> Result<bool, Malformed> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
@@ -174,13 +175,7 @@ impl Values {
         if line.len() > LINE_BYTES_MAX {
             return Err(Malformed::LineTooLong);
         }
-        if line.contains(&0) {
-            return Err(Malformed::Nul);
-        }
-        let equals = line
-            .iter()
-            .position(|&byte| byte == b'=')
-            .ok_or(Malformed::NoEqualsSign)?;
+        let equals = position(line, b'=').ok_or(Malformed::NoEqualsSign)?;
         let (name, value) = (&line[..equals], &line[equals + 1..]);
         if value.len() > VALUE_BYTES_MAX {
             return Err(Malformed::ValueTooLong);
@@ -265,19 +260,23 @@ impl RequestParser {
         let mut consumed_bytes = 0;
         while consumed_bytes < bytes.len() {
             let rest = &bytes[consumed_bytes..];
-            let line_end = rest.iter().position(|&byte| byte == b'\n');
+            let line_end = position_of_line_end(rest);
             let piece = &rest[..line_end.unwrap_or(rest.len())];
+            let is_nul = line_end.is_some_and(|end| rest[end] == 0);
             let taken_bytes = piece.len() + usize::from(line_end.is_some());
             consumed_bytes += taken_bytes;
             self.length_bytes += taken_bytes;
             if self.length_bytes > REQUEST_BYTES_MAX {
                 return Err(Malformed::RequestTooLong);
             }
-            let complete = if self.line.is_empty() && line_end.is_some() {
+            let complete = if self.line.is_empty() && line_end.is_some() && !is_nul {
                 self.values.take_line(piece)?
             } else {
                 if self.line.len() + piece.len() > PARTIAL_LINE_BYTES_MAX {
                     return Err(Malformed::LineTooLong);
+                }
+                if is_nul {
+                    return Err(Malformed::Nul);
                 }
                 self.line.extend_from_slice(piece);
                 let complete = line_end.is_some() && self.values.take_line(&self.line)?;

@@ -1,6 +1,61 @@
-//! Text from outside, made harmless for a log line or an SMTP reply.
+//! Text from outside: looked at eight bytes at a time, and made harmless for a log line or an SMTP reply.
 
 use std::fmt::{self, Write};
+
+const ONES: u64 = u64::MAX / 0xff;
+const HIGH_BITS: u64 = 0x80 * ONES;
+
+/// Marks, in the highest bit of each, the zero bytes of a word; above the lowest of them a mark may be wrong.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH_BITS
+}
+
+/// Where a byte is first.
+pub(super) fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = zeros(u64::from_le_bytes(*word) ^ (ONES * u64::from(wanted)));
+        if found != 0 {
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let last = rest.iter().position(|&byte| byte == wanted);
+    last.map(|index| bytes.len() - rest.len() + index)
+}
+
+/// Where the first LF or NUL is.
+pub(super) fn position_of_line_end(bytes: &[u8]) -> Option<usize> {
+    let is_end = |&byte: &u8| byte == b'\n' || byte == 0;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let number = u64::from_le_bytes(*word);
+        // Some byte is an LF or less, and the first such one is hardly ever anything else than these two.
+        let found = number.wrapping_sub(u64::from(b'\n' + 1) * ONES) & !number & HIGH_BITS;
+        if found != 0 {
+            let first = found.trailing_zeros() as usize / 8;
+            let place = match is_end(&word[first]) {
+                true => Some(first),
+                false => word.iter().position(is_end),
+            };
+            if let Some(place) = place {
+                return Some(8 * index + place);
+            }
+        }
+    }
+    let last = rest.iter().position(is_end);
+    last.map(|index| bytes.len() - rest.len() + index)
+}
+
+/// Whether all bytes are from blank to tilde: ASCII without control characters.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    // What one byte borrows from or carries into the next changes nothing: it is not plain itself.
+    let not_plain = words.iter().fold(0, |marks, word| {
+        let word = u64::from_le_bytes(*word);
+        marks | word | word.wrapping_sub(0x20 * ONES) | word.wrapping_add(ONES)
+    });
+    not_plain & HIGH_BITS == 0 && rest.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
 
 /// Shows bytes with every control character and every run of invalid UTF-8 as `?`, and ends, at a character's
 /// border, after at most `bytes_max` bytes.
@@ -14,9 +69,8 @@ pub struct Printable<'a> {
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |byte: &u8| (b' '..=b'~').contains(byte);
         if self.bytes.len() <= self.bytes_max
-            && self.bytes.iter().all(plain)
+            && is_plain(self.bytes)
             && let Ok(text) = std::str::from_utf8(self.bytes)
         {
             return f.write_str(text);
@@ -47,6 +101,32 @@ mod tests {
 
     fn shown(bytes: &[u8], bytes_max: usize) -> String {
         Printable { bytes, bytes_max }.to_string()
+    }
+
+    #[test]
+    fn each_byte_at_each_place() {
+        for length in 0..20 {
+            for (place, byte) in
+                (0..length).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte)))
+            {
+                let mut text = vec![b'~'; length];
+                text[place] = byte;
+                assert_eq!(is_plain(&text), (0x20..=0x7e).contains(&byte), "{text:?}");
+                for behind in [0, b' ', 0x7f, 0x80, 0xff] {
+                    text[place + 1..].fill(behind);
+                    let is_end = |byte: &u8| [b'\n', 0].contains(byte);
+                    assert_eq!(
+                        position_of_line_end(&text),
+                        text.iter().position(is_end),
+                        "{text:?}"
+                    );
+                    for wanted in [b'=', 0, 0x80, 0xff] {
+                        let naive = text.iter().position(|&byte| byte == wanted);
+                        assert_eq!(position(&text, wanted), naive, "{text:?} {wanted}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -49,7 +49,6 @@ impl<T: Copy, const N: usize> Latest<T, N> {
 
 #[derive(Clone, Copy)]
 struct Answer {
-    question: Fingerprint,
     at: Timestamp,
     verdict: Verdict<'static>,
 }
@@ -58,6 +57,8 @@ struct Answer {
 pub(super) struct Transactions {
     /// FNV is enough for what Postfix makes up itself.
     with_header: Latest<u64, INSTANCES_WITH_HEADER>,
+    /// All are looked through for each question, and so they stand close together.
+    questions: Latest<Fingerprint, ANSWERS_REMEMBERED>,
     answers: Latest<Answer, ANSWERS_REMEMBERED>,
 }
 
@@ -65,6 +66,7 @@ impl Transactions {
     pub(super) const fn new() -> Transactions {
         Transactions {
             with_header: Latest::new(),
+            questions: Latest::new(),
             answers: Latest::new(),
         }
     }
@@ -87,15 +89,13 @@ impl Transactions {
         question: Fingerprint,
         now: Timestamp,
     ) -> Option<Verdict<'static>> {
-        let is_same = |answer: &&Answer| {
-            answer.question == question
-                && answer.at <= now
-                && now.since(answer.at) <= ANSWER_REMEMBERED
-        };
-        self.answers
-            .iter()
-            .find(is_same)
-            .map(|answer| answer.verdict)
+        let is_recent =
+            |answer: &Answer| answer.at <= now && now.since(answer.at) <= ANSWER_REMEMBERED;
+        let questions = self.questions.values.iter().zip(&self.answers.values);
+        let answer = questions
+            .filter(|(other, _)| **other == Some(question))
+            .find_map(|(_, answer)| answer.filter(is_recent));
+        answer.map(|answer| answer.verdict)
     }
 
     /// Remembers the verdict on a question.
@@ -105,10 +105,7 @@ impl Transactions {
         at: Timestamp,
         verdict: Verdict<'static>,
     ) {
-        self.answers.push(Answer {
-            question,
-            at,
-            verdict,
-        });
+        self.questions.push(question);
+        self.answers.push(Answer { at, verdict });
     }
 }

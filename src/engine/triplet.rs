@@ -62,6 +62,8 @@ pub struct Parties {
 
 impl Parties {
     /// Normalises both: the sender into the given form, the recipient, as Postgrey, into lower case.
+    // Inlined, as they have 8 kB, which would be copied to the caller.
+    #[inline]
     pub fn new(form: SenderForm, sender: &[u8], recipient: &[u8]) -> Parties {
         let mut parties = Parties::empty();
         match form {
@@ -90,6 +92,7 @@ impl Parties {
         parties
     }
 
+    #[inline]
     fn empty() -> Parties {
         Parties {
             sender: Address::new(),

@@ -28,8 +28,12 @@ pub(crate) struct Figures {
     pub(crate) p50_us: f64,
     /// The time that one answer in a hundred takes longer than.
     pub(crate) p99_us: f64,
+    /// The time that one answer in a thousand takes longer than.
+    pub(crate) p999_us: f64,
     /// CPU time that the server has used for a request.
     pub(crate) cpu_us: f64,
+    /// How often a request has had the server leave a core.
+    pub(crate) switches: f64,
 }
 
 /// Connections, with a request in progress on each.
@@ -106,21 +110,25 @@ impl<N: FnMut() -> (u64, u64)> Clients<N> {
         }
         self.ask_until(start + warm_up, &mut latencies)?;
         latencies.clear();
+        let switches_before = server.switches()?;
         let (start, cpu_before) = (Instant::now(), server.cpu()?);
         self.ask_until(start + window, &mut latencies)?;
         let (elapsed, cpu_after) = (start.elapsed(), server.cpu()?);
+        let switches = server.switches()?.saturating_sub(switches_before);
         self.take_last_answers()?;
         if latencies.is_empty() {
             return Err(format!("no answer in {} ms", window.as_millis()));
         }
         latencies.sort_unstable();
         let requests = latencies.len() as f64;
-        let percentile =
-            |percent| f64::from(latencies[(latencies.len() - 1) * percent / 100]) / 1e3;
+        let per_thousand =
+            |share| f64::from(latencies[(latencies.len() - 1) * share / 1_000]) / 1e3;
         Ok(Figures {
             requests_per_second: requests / elapsed.as_secs_f64(),
-            p50_us: percentile(50),
-            p99_us: percentile(99),
+            p50_us: per_thousand(500),
+            p99_us: per_thousand(990),
+            p999_us: per_thousand(999),
+            switches: switches as f64 / requests,
             cpu_us: cpu_after.saturating_sub(cpu_before).as_secs_f64() * 1e6 / requests,
         })
     }

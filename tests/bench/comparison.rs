@@ -1,4 +1,4 @@
-//! greylet, the limit server and, if wanted, Postgrey, in turn under the same load.
+//! greylet, the limit server, an empty server of smol and, if wanted, Postgrey, in turn under the same load.
 //!
 //! A round starts every server anew, on TCP and then on a Unix socket, and measures each in each setting, one server right after the
 //! other, so that what the machine does besides hits all alike. Shown are medians over the rounds; a ratio is taken within a
@@ -106,7 +106,7 @@ impl Setting {
 /// The settings of one socket, in the order of the table.
 fn settings(socket: Socket) -> Vec<Setting> {
     let connections: &[usize] = match socket {
-        Socket::Tcp => &[1, 16],
+        Socket::Tcp => &[1, 16, 200],
         Socket::Unix => &[16],
     };
     let with = |workload| {
@@ -143,6 +143,7 @@ pub(crate) fn measure(options: &Options, cores: Cores, plan: &Plan) -> Result<St
     // The limit server comes first: the others are compared with it.
     let mut kinds = vec![
         Kind::Limit,
+        Kind::Smol,
         Kind::Greylet {
             binary: options.binary.clone(),
             options: ["--lookup-by-subnet", "--trust-test-time"]
@@ -230,7 +231,7 @@ impl Subject {
     }
 
     fn make_triplets_known(&self) -> Result<(), String> {
-        if matches!(self.server.kind(), Kind::Limit) {
+        if matches!(self.server.kind(), Kind::Limit | Kind::Smol) {
             return Ok(());
         }
         let now = SystemTime::now()
@@ -265,8 +266,8 @@ impl Subject {
 
 fn table(rows: &[Row]) -> String {
     let mut table = String::from(
-        "| workload | connections | server | requests/s | of limit | p50, us | p99, us | CPU per request, us | of limit |\n\
-         |---|--:|---|--:|--:|--:|--:|--:|--:|\n",
+        "| workload | connections | server | requests/s | of limit | p50, us | p99, us | p99.9, us | CPU per request, us | of limit | switches per 1000 |\n\
+         |---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for row in rows {
         let median =
@@ -286,14 +287,16 @@ fn table(rows: &[Row]) -> String {
         // Cannot fail: a String takes everything.
         let _ = writeln!(
             table,
-            "| {workload} | {connections} {socket} | {} | {:.0} | {:.2} | {:.1} | {:.1} | {:.2} | {:.2} |",
+            "| {workload} | {connections} {socket} | {} | {:.0} | {:.2} | {:.1} | {:.1} | {:.1} | {:.2} | {:.2} | {:.0} |",
             row.server,
             median(|figures| figures.requests_per_second),
             ratio(|figures| figures.requests_per_second),
             median(|figures| figures.p50_us),
             median(|figures| figures.p99_us),
+            median(|figures| figures.p999_us),
             median(|figures| figures.cpu_us),
             ratio(|figures| figures.cpu_us),
+            median(|figures| figures.switches * 1e3),
         );
     }
     let _ = writeln!(

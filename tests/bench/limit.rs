@@ -14,7 +14,7 @@ use crate::address::Listener;
 /// The first word that makes the benchmark this server; the second is where it listens.
 pub(crate) const ARGUMENT: &str = "limit-server";
 
-const ANSWER: &[u8] = b"action=DUNNO\n\n";
+pub(crate) const ANSWER: &[u8] = b"action=DUNNO\n\n";
 const ANSWERS_PER_WRITE_MAX: usize = 64;
 const EVENTS_MAX: usize = 64;
 
@@ -24,8 +24,23 @@ const FIRST_CONNECTION: u64 = 2;
 
 struct Connection {
     stream: File,
+    blank_lines: BlankLines,
+}
+
+/// What ends requests.
+#[derive(Default)]
+pub(crate) struct BlankLines {
     /// Whether the last byte so far ended a line.
     at_line_start: bool,
+}
+
+impl BlankLines {
+    /// How many end in these bytes.
+    pub(crate) fn count(&mut self, input: &[u8]) -> usize {
+        let begins_with_one = self.at_line_start && input.first() == Some(&b'\n');
+        self.at_line_start = input.last() == Some(&b'\n');
+        usize::from(begins_with_one) + input.windows(2).filter(|pair| *pair == b"\n\n").count()
+    }
 }
 
 /// Serves until standard input ends, that is until the benchmark does.
@@ -61,12 +76,12 @@ fn answer_all(address: &str) -> io::Result<()> {
                 LISTENER => {
                     let stream = listener.accept()?;
                     watch(&stream, next_key)?;
-                    let at_line_start = false;
+                    let blank_lines = BlankLines::default();
                     connections.insert(
                         next_key,
                         Connection {
                             stream,
-                            at_line_start,
+                            blank_lines,
                         },
                     );
                     next_key += 1;
@@ -90,13 +105,10 @@ impl Connection {
     fn answer(&mut self) -> io::Result<()> {
         let mut input = [0; 4_096];
         let read_bytes = self.stream.read(&mut input)?;
-        let Some(&last) = input[..read_bytes].last() else {
+        if read_bytes == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
-        };
-        let input = &input[..read_bytes];
-        let mut blank_lines = usize::from(self.at_line_start && input[0] == b'\n');
-        blank_lines += input.windows(2).filter(|pair| *pair == b"\n\n").count();
-        self.at_line_start = last == b'\n';
+        }
+        let mut blank_lines = self.blank_lines.count(&input[..read_bytes]);
         while blank_lines > 0 {
             let answers = blank_lines.min(ANSWERS_PER_WRITE_MAX);
             // The usual case needs no buffer.

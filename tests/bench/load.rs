@@ -11,6 +11,7 @@
 //! | [`comparison`], [`memory`], [`lists`], [`providers`], [`flash`] | the modes: what is measured, and the table of it |
 //! | [`server`], [`address`] | a server as a child process, and where it listens |
 //! | [`limit`] | the fastest server there could be |
+//! | [`smol_server`] | an empty server of smol |
 //! | [`client`], [`flood`] | who asks: like Postfix, or as fast as possible |
 //! | [`request`] | what is asked |
 //! | [`cores`] | which core runs what |
@@ -37,6 +38,7 @@ mod random;
 mod request;
 mod scratch;
 mod server;
+mod smol_server;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -64,6 +66,11 @@ fn run(words: &[String]) -> Result<(), String> {
         && first == limit::ARGUMENT
     {
         return limit::serve(address);
+    }
+    if let [first, address] = words
+        && first == smol_server::ARGUMENT
+    {
+        return smol_server::serve(address);
     }
     let cores = Cores::find();
     // cargo bench says that it is one, cargo test says nothing.

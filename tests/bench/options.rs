@@ -4,19 +4,19 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 const HELP: &str = "\
-cargo bench --bench load -- [OPTIONS]         requests/s, latency and CPU beside the limit server
+cargo bench --bench load -- [OPTIONS]         requests/s, latency and CPU beside the limit server and an empty one of smol
 cargo bench --bench load -- memory [OPTIONS]  resident memory idle, with a full table and after a flood
 cargo bench --bench load -- lists             what long lists of clients cost
 cargo bench --bench load -- providers         what knowing clients by name gains, simulated
 cargo bench --bench load -- flash             what is written to flash, and how long restarts take; needs strace
 
-  --rounds N       rounds of which the medians are shown (default 7, about two minutes)
+  --rounds N       rounds of which the medians are shown (default 5, about three minutes)
   --postgrey       measure an installed Postgrey too
   --requests N     memory: requests of the flood (default 10000000)
   --binary PATH    measure another build of greylet
 ";
 
-const ROUNDS_DEFAULT: u32 = 7;
+const ROUNDS_DEFAULT: u32 = 5;
 const FLOOD_REQUESTS_DEFAULT: u64 = 10_000_000;
 
 /// What to do.

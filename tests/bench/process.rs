@@ -42,6 +42,27 @@ impl Process {
         }
     }
 
+    /// How often its living threads have left a core, to wait or for another.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub(crate) fn switches(self) -> Result<u64, String> {
+        let tasks = format!("/proc/{}/task", self.0);
+        let threads = fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
+        let statuses = threads
+            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok());
+        let switches = statuses.map(|status| -> u64 {
+            let counts = status
+                .lines()
+                .filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
+            counts
+                .filter_map(|(_, count)| count.trim().parse::<u64>().ok())
+                .sum()
+        });
+        Ok(switches.sum())
+    }
+
     /// To the nanosecond, in each thread's schedstat; nothing if the kernel does not count it.
     fn scheduled(self) -> Result<Duration, String> {
         let tasks = format!("/proc/{}/task", self.0);

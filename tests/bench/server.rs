@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::address::{Address, Socket};
 use crate::cores::Cores;
-use crate::limit;
 use crate::process::Process;
 use crate::scratch::Scratch;
+use crate::{limit, smol_server};
 
 /// Where Debian's package has it.
 const POSTGREY: &str = "/usr/sbin/postgrey";
@@ -25,6 +25,8 @@ const START_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     /// The fastest there could be.
     Limit,
+    /// An empty one of smol.
+    Smol,
     /// greylet.
     Greylet {
         /// Its binary.
@@ -41,6 +43,7 @@ impl Kind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Kind::Limit => "limit",
+            Kind::Smol => "empty smol",
             Kind::Greylet { .. } => "greylet",
             Kind::Postgrey => "Postgrey",
         }
@@ -54,10 +57,14 @@ impl Kind {
         };
         let mut command;
         match self {
-            Kind::Limit => {
+            Kind::Limit | Kind::Smol => {
+                let argument = match self {
+                    Kind::Limit => limit::ARGUMENT,
+                    _ => smol_server::ARGUMENT,
+                };
                 command = cores.server_command(std::env::current_exe()?);
-                command.args([limit::ARGUMENT, &address.to_string()]);
-                // The limit server ends when this pipe does.
+                command.args([argument, &address.to_string()]);
+                // It ends when this pipe does.
                 command.stdin(Stdio::piped());
             }
             Kind::Greylet { binary, options } => {
