@@ -220,9 +220,9 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     remove_stale(path)?;
     let address = UnixAddr::new(path).map_err(|error| match error {
         Errno::ENAMETOOLONG => failed("listen on", &"the path is longer than 107 bytes"),
-        error => failed("listen on", &error),
+        error => failed("listen on", &io::Error::from(error)),
     })?;
-    let bound = || -> nix::Result<OwnedFd> {
+    let bound = || -> io::Result<OwnedFd> {
         let fd = socket(
             AddressFamily::Unix,
             SockType::Stream,
@@ -233,9 +233,9 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
         Ok(fd)
     };
     let fd = bound().map_err(|error| {
-        let advice = match error {
-            Errno::ENOENT => "; make the folder first",
-            Errno::EACCES => "; this user may not write in the folder",
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "; make the folder first",
+            io::ErrorKind::PermissionDenied => "; this user may not write in the folder",
             _ => "",
         };
         failed("listen on", &format_args!("{error}{advice}"))
@@ -248,7 +248,7 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     };
     fs::set_permissions(path, fs::Permissions::from_mode(socket_mode))
         .map_err(|error| failed("set the mode of", &error))?;
-    listen(&fd.as_fd(), backlog).map_err(|error| failed("listen on", &error))?;
+    listen(&fd.as_fd(), backlog).map_err(|error| failed("listen on", &io::Error::from(error)))?;
     let listener =
         Async::new(UnixListener::from(fd)).map_err(|error| failed("listen on", &error))?;
     let endpoint = Endpoint::Unix(path.to_owned());
@@ -300,8 +300,9 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
             ))
         }),
         Err(error) => Err(Error::failure(format!(
-            "cannot find out whether a process listens on unix:{}: {error}; if none does, remove it",
-            name()
+            "cannot find out whether a process listens on unix:{}: {}; if none does, remove it",
+            name(),
+            io::Error::from(error)
         ))),
     }
 }
