@@ -229,21 +229,21 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
             "listen on",
             &"the path is longer than 107 bytes; choose a shorter one with --unix",
         ),
-        error => failed("listen on", &error),
+        error => failed("listen on", &io::Error::from(error)),
     })?;
-    let bound = || -> nix::Result<OwnedFd> {
+    let bound = || -> io::Result<OwnedFd> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
         bind(fd.as_raw_fd(), &address)?;
         Ok(fd)
     };
     let fd = bound().map_err(|error| {
-        let advice = match error {
-            Errno::ENOENT => "; make the folder first",
-            Errno::EACCES => {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "; make the folder first",
+            io::ErrorKind::PermissionDenied => {
                 "; this user may not write in the folder: choose another path with --unix"
             }
-            Errno::ENOTDIR => "; what should be its folder is none",
+            io::ErrorKind::NotADirectory => "; what should be its folder is none",
             _ => "",
         };
         failed("listen on", &format_args!("{error}{advice}"))
@@ -256,7 +256,7 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
     };
     fs::set_permissions(path, fs::Permissions::from_mode(socket_mode))
         .map_err(|error| failed("set the mode of", &error))?;
-    listen(&fd.as_fd(), backlog).map_err(|error| failed("listen on", &error))?;
+    listen(&fd.as_fd(), backlog).map_err(|error| failed("listen on", &io::Error::from(error)))?;
     let endpoint = Endpoint::Unix(path.to_owned());
     Ok(Listener {
         socket: Socket::Unix(UnixListener::from(fd)),
@@ -306,8 +306,9 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
             ))
         }),
         Err(error) => Err(Error::failure(format!(
-            "cannot find out whether a process listens on unix:{}: {error}; if none does, remove it",
-            name()
+            "cannot find out whether a process listens on unix:{}: {}; if none does, remove it",
+            name(),
+            io::Error::from(error)
         ))),
     }
 }

@@ -1,7 +1,7 @@
 //! --user and --group: who the daemon is once it listens. Names are looked up at the start, and what has become of the
 //! process is checked, because a daemon that only believes to have given up root is worse than one that does not start.
 
-use std::fmt;
+use std::{fmt, io};
 
 use nix::unistd::{
     Gid, Group, Uid, User, geteuid, getgroups, getresgid, getresuid, setgid, setgroups, setuid,
@@ -74,9 +74,9 @@ impl RunAs {
             Error::failure(format!("cannot become {self}: {what}: {error}"))
         };
         // In this order: each one takes away the right to the ones before it.
-        setgroups(&[self.group]).map_err(|error| failed("setgroups", &error))?;
-        setgid(self.group).map_err(|error| failed("setgid", &error))?;
-        setuid(self.user).map_err(|error| failed("setuid", &error))?;
+        setgroups(&[self.group]).map_err(|error| failed("setgroups", &io::Error::from(error)))?;
+        setgid(self.group).map_err(|error| failed("setgid", &io::Error::from(error)))?;
+        setuid(self.user).map_err(|error| failed("setuid", &io::Error::from(error)))?;
         if !self.is_all_ids() || !self.is_only_group() {
             return Err(failed("the system said yes", &"but it is not so"));
         }
@@ -135,7 +135,9 @@ fn id(digits: &str) -> Option<u32> {
 }
 
 fn unknown(kind: &str, name: &str, error: Option<nix::Error>) -> Error {
-    let why = error.map(|error| format!(" ({error})")).unwrap_or_default();
+    let why = error
+        .map(|error| format!(" ({})", io::Error::from(error)))
+        .unwrap_or_default();
     Error::usage(format!(
         "--{kind}={name}: there is no {kind} of this name, and it is not a number of one{why}"
     ))

@@ -1,5 +1,7 @@
 //! Signals as events: blocked before there is a second thread, and read from a signalfd.
 
+use std::io;
+
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -17,7 +19,10 @@ impl Signals {
     ///
     /// The kernel has no signalfd, or no descriptor is left.
     pub(super) fn block() -> Result<Signals, Error> {
-        let failed = |error: Errno| Error::failure(format!("cannot take signals: {error}"));
+        let failed = |error: Errno| {
+            let error = io::Error::from(error);
+            Error::failure(format!("cannot take signals: {error}"))
+        };
         let mut set = SigSet::empty();
         for signal in [
             Signal::SIGTERM,
@@ -48,7 +53,7 @@ impl Signals {
         self,
         reactor: &Reactor,
         mut on_other: impl FnMut(Signal),
-    ) -> std::io::Result<Signal> {
+    ) -> io::Result<Signal> {
         let signals = reactor.watch(self.0)?;
         loop {
             signals.readable().await;

@@ -1,0 +1,29 @@
+// Stands in for libunwind, which std calls for a backtrace: none can be told from a stripped binary. Nothing else of it is ever called, as a panic aborts.
+
+#include <stdlib.h>
+
+// The end of the stack, as the ABI of every target has it.
+int _Unwind_Backtrace(void *trace, void *argument) { return 5; }
+
+#define NEVER_CALLED(name) \
+    void name(void) { abort(); }
+
+NEVER_CALLED(_Unwind_DeleteException)
+NEVER_CALLED(_Unwind_FindEnclosingFunction)
+NEVER_CALLED(_Unwind_GetCFA)
+NEVER_CALLED(_Unwind_GetDataRelBase)
+NEVER_CALLED(_Unwind_GetIP)
+NEVER_CALLED(_Unwind_GetIPInfo)
+NEVER_CALLED(_Unwind_GetLanguageSpecificData)
+NEVER_CALLED(_Unwind_GetRegionStart)
+NEVER_CALLED(_Unwind_GetTextRelBase)
+NEVER_CALLED(_Unwind_RaiseException)
+NEVER_CALLED(_Unwind_Resume)
+NEVER_CALLED(_Unwind_SetGR)
+NEVER_CALLED(_Unwind_SetIP)
+NEVER_CALLED(_Unwind_VRS_Get)
+NEVER_CALLED(_Unwind_VRS_Set)
+NEVER_CALLED(__aeabi_unwind_cpp_pr0)
+NEVER_CALLED(__aeabi_unwind_cpp_pr1)
+NEVER_CALLED(__aeabi_unwind_cpp_pr2)
+NEVER_CALLED(__gnu_unwind_frame)
