@@ -406,7 +406,7 @@ pub struct Import {
     pub files: Vec<String>,
 }
 
-/// Read the lists as serve would, and say what is wrong with them, and whether they have a client or a recipient. Exit status: 0, or 1 if a line is invalid or can never match.
+/// Read the lists as serve would, and say what is wrong with them, and whether they have a client, a recipient or a sender. Exit status: 0, or 1 if a line is invalid or can never match.
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
 pub struct Check {

@@ -11,6 +11,7 @@ use crate::engine::facts::{Counter, Explanation, Facts, Listed, OptIn};
 use crate::engine::identity::Whereabouts;
 use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
 use crate::engine::log_line::Logged;
+use crate::engine::orders::{Allowed, AllowedBy};
 use crate::engine::organisation::Evidence;
 use crate::engine::request::Request;
 use crate::engine::table::{Class, Entry};
@@ -24,7 +25,7 @@ pub(super) const EXPLAIN: &[u8] = b"explain";
 
 /// Longest explanation: some short lines, the names of six list files, a client's and a sender's.
 pub(super) const EXPLANATION_BYTES_MAX: usize =
-    1_760 + 6 * NAME_BYTES_MAX + 2 * LOGGED_VALUE_BYTES_MAX;
+    1_840 + 6 * NAME_BYTES_MAX + 2 * LOGGED_VALUE_BYTES_MAX;
 
 /// How much of a file's name is shown.
 const NAME_BYTES_MAX: usize = 200;
@@ -52,11 +53,23 @@ impl Explained<'_> {
         if self.is_dry_run {
             to.write_str("dry run=yes, so Postfix is told nothing, and the mail passes\n")?;
         }
+        if let Some(allowed) = self.explanation.allowed {
+            self.write_allowed(to, allowed)?;
+        }
         self.write_lists(to)?;
         if let Some(facts) = &self.explanation.facts {
             self.write_facts(to, facts)?;
         }
         to.write_str("\n")
+    }
+
+    fn write_allowed(&self, to: &mut VecView<u8>, Allowed { by, until }: Allowed) -> fmt::Result {
+        let by = match by {
+            AllowedBy::ClientAddress => "the client's address",
+            AllowedBy::ClientName => "the client's name",
+            AllowedBy::Recipient => "the recipient",
+        };
+        writeln!(to, "allowed={by}, for {} more", Age(until.since(self.now)))
     }
 
     fn write_lists(&self, to: &mut VecView<u8>) -> fmt::Result {

@@ -72,6 +72,7 @@ impl Label {
 #[expect(missing_docs, reason = "the table says what they are")]
 pub enum Id {
     Uptime,
+    DryRun,
     Requests,
     Repeated,
     Verdicts,
@@ -113,6 +114,7 @@ macro_rules! metrics {
 /// All of them, in the order in which they are told.
 pub const METRICS: &[Metric] = metrics! {
     Uptime "uptime_seconds" Gauge Seconds None, "Time since the start.";
+    DryRun "dry_run" Gauge Count None, "Whether it only pretends (--dry-run), so that all mail passes; 1 or 0.";
     Requests "requests" Counter Count None, "Requests answered.";
     Repeated "requests_repeated" Counter Count None, "Requests that repeat one of the same message, and got its answer again; in no other number by reason.";
     Verdicts "verdicts" Counter Count Some(Label::Reason), "Verdicts by reason; new and early_retry are deferred, the others pass.";

@@ -24,22 +24,32 @@ pub(super) const PIECES: usize = METRICS.len() + HISTORY_HOURS + 2;
 pub(super) const PIECE_BYTES_MAX: usize = 2_048;
 
 const _: () = {
+    const NAME_BYTES_MAX: usize = 32;
+    // Of a label's value, and of an outcome.
+    const VALUE_BYTES_MAX: usize = 24;
     // A name, a dot, a value of its label, an equals sign, a number, a line end.
-    const LINE_BYTES_MAX: usize = 32 + 1 + 24 + 1 + 20 + 1;
+    const LINE_BYTES_MAX: usize = NAME_BYTES_MAX + 1 + VALUE_BYTES_MAX + 1 + 20 + 1;
     let mut index = 0;
     while index < METRICS.len() {
-        assert!(METRICS[index].name.len() <= 32);
+        assert!(METRICS[index].name.len() <= NAME_BYTES_MAX);
         if let Some(label) = METRICS[index].label {
             let values = label.values();
             assert!(values.len() * LINE_BYTES_MAX <= PIECE_BYTES_MAX);
             let mut value = 0;
             while value < values.len() {
-                assert!(values[value].len() <= 24);
+                assert!(values[value].len() <= VALUE_BYTES_MAX);
                 value += 1;
             }
         }
         index += 1;
     }
+    let mut outcome = 0;
+    while outcome < OUTCOMES {
+        assert!(Outcome::NAMES[outcome].len() <= VALUE_BYTES_MAX);
+        outcome += 1;
+    }
+    // The head, and an hour.
+    assert!(64 + OUTCOMES * (VALUE_BYTES_MAX + 1) <= PIECE_BYTES_MAX);
     assert!(16 + OUTCOMES * 11 <= PIECE_BYTES_MAX);
 };
 
@@ -124,6 +134,7 @@ pub(super) fn value(shared: &Shared<'_>, id: Id, label: usize, now: Timestamp) -
     let saves = shared.saves.get();
     match id {
         Id::Uptime => Some(shared.clock.uptime_seconds()),
+        Id::DryRun => Some(shared.is_dry_run.into()),
         Id::Requests => Some(shared.answers.get()),
         Id::Repeated => Some(engine.tally().repeated()),
         Id::Verdicts => Some(engine.tally().verdicts()[label]),

@@ -6,7 +6,7 @@ use crate::engine::access::{Origin, RecipientLine};
 use crate::engine::domain_name::domain_of;
 use crate::engine::greylist::{Judgement, Rules};
 use crate::engine::identity::Client;
-use crate::engine::orders::TrustedAfter;
+use crate::engine::orders::{Allowed, TrustedAfter};
 use crate::engine::table::{Entry, Table};
 use crate::engine::time::Timestamp;
 use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Triplet};
@@ -166,6 +166,8 @@ impl Listed {
 pub struct Explanation<'r> {
     /// The answer.
     pub verdict: Verdict<'r>,
+    /// Whether the administrator lets it through for now.
+    pub allowed: Option<Allowed>,
     /// The lists.
     pub listed: Listed,
     /// The pool that the client is in, which says only who it is.
@@ -180,6 +182,7 @@ impl<'r> Explanation<'r> {
     pub(super) fn of(verdict: Verdict<'r>) -> Explanation<'r> {
         Explanation {
             verdict,
+            allowed: None,
             listed: Listed::default(),
             pool: None,
             nowhite: None,

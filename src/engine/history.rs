@@ -61,7 +61,7 @@ impl Outcome {
         "null_sender",
         "unjudged",
         "allowed",
-        "sender_listed",
+        "sender_whitelist",
         "recipient_not_greylisted",
     ];
 

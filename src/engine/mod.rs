@@ -38,7 +38,7 @@ use crate::engine::history::History;
 use crate::engine::identity::{Client, Lookup, is_verified_name, parse_address};
 use crate::engine::limits::FORGOTTEN_MAX;
 use crate::engine::null_sender::{AtData, AtRecipient, DataQuestions, NullSender, is_null_sender};
-use crate::engine::orders::{Allow, Orders, TrustedAfter, Whom};
+use crate::engine::orders::{Allow, Allowed, Orders, TrustedAfter, Whom};
 use crate::engine::outgoing::DailyQuotas;
 use crate::engine::request::Request;
 use crate::engine::snapshot::{Contents, Encoder, Found, Loader, Step};
@@ -549,7 +549,8 @@ impl<'a> Engine<'a> {
         listed: &Listed,
         now: Timestamp,
     ) -> Option<Reason> {
-        listed.reason().or_else(|| self.allowed(question, now))
+        let allowed = || self.allowed(question, now).map(|_| Reason::Allowed);
+        listed.reason().or_else(allowed)
     }
 
     fn is_waved_through(&self, question: &Question<'_>, now: Timestamp) -> bool {
@@ -557,7 +558,7 @@ impl<'a> Engine<'a> {
         self.waved_through(question, &listed, now).is_some()
     }
 
-    fn allowed(&self, question: &Question<'_>, now: Timestamp) -> Option<Reason> {
+    fn allowed(&self, question: &Question<'_>, now: Timestamp) -> Option<Allowed> {
         let Question {
             address,
             client_name,
@@ -565,9 +566,7 @@ impl<'a> Engine<'a> {
             ..
         } = *question;
         let orders = &self.orders;
-        orders
-            .allows(&self.key, address, client_name, recipient, now)
-            .then_some(Reason::Allowed)
+        orders.allows(&self.key, address, client_name, recipient, now)
     }
 
     /// Where lists have the client, the recipient and the sender.
@@ -633,6 +632,7 @@ impl<'a> Engine<'a> {
         };
         Explanation {
             verdict,
+            allowed: self.allowed(&question, now),
             listed,
             pool: pool.map(|pool| pool.origin),
             nowhite: self.nowhite(&question),

@@ -156,6 +156,26 @@ pub(super) struct Allow {
     pub(super) prefix_bits: Option<u8>,
 }
 
+/// That a mail is let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// By what.
+    pub by: AllowedBy,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// What of a mail the administrator lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllowedBy {
+    /// The client's address, or a network that it is in.
+    ClientAddress,
+    /// The client's verified name, or one that it is below.
+    ClientName,
+    /// The recipient, or his domain.
+    Recipient,
+}
+
 /// A client that was forgotten. What is not later than that is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Distrust {
@@ -246,7 +266,7 @@ impl Orders {
         let _ = self.allows.insert(index, allow);
     }
 
-    /// Whether a mail is let through. Costs nothing while nobody is.
+    /// By what a mail is let through. Costs nothing while nobody is.
     pub(super) fn allows(
         &self,
         key: &FingerprintKey,
@@ -254,23 +274,40 @@ impl Orders {
         client_name: &[u8],
         recipient: &[u8],
         now: Timestamp,
-    ) -> bool {
+    ) -> Option<Allowed> {
         if self.allows.is_empty() {
-            return false;
+            return None;
         }
-        let is_allowed = |fingerprint: Fingerprint| {
+        if let Some(until) = address.and_then(|address| self.allows_address(key, address, now)) {
+            let by = AllowedBy::ClientAddress;
+            return Some(Allowed { by, until });
+        }
+        let mut until = None;
+        let mut is_allowed = |fingerprint: Fingerprint| {
             let found = self
                 .allows
                 .binary_search_by_key(&fingerprint.bits(), |it| it.fingerprint.bits());
-            found.is_ok_and(|index| now < self.allows[index].until)
+            let found = found.map(|index| self.allows[index].until);
+            until = found.ok().filter(|until| now < *until);
+            until.is_some()
         };
-        address.is_some_and(|address| self.allows_address(key, address, now))
-            || key.is_any_client_name(client_name, is_allowed)
-            || key.is_any_recipient(recipient, is_allowed)
+        let by = if key.is_any_client_name(client_name, &mut is_allowed) {
+            AllowedBy::ClientName
+        } else if key.is_any_recipient(recipient, &mut is_allowed) {
+            AllowedBy::Recipient
+        } else {
+            return None;
+        };
+        until.map(|until| Allowed { by, until })
     }
 
-    fn allows_address(&self, key: &FingerprintKey, address: IpAddr, now: Timestamp) -> bool {
-        self.allows.iter().any(|allow| {
+    fn allows_address(
+        &self,
+        key: &FingerprintKey,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let found = self.allows.iter().find(|allow| {
             let is_it = |bits| {
                 let prefixes = Prefixes {
                     ipv4_bits: bits,
@@ -279,7 +316,8 @@ impl Orders {
                 key.allowed_network(prefixes.network(address), bits) == allow.fingerprint
             };
             now < allow.until && allow.prefix_bits.is_some_and(is_it)
-        })
+        });
+        found.map(|allow| allow.until)
     }
 
     /// Forgets a client, for whom there [is room](Orders::has_room_to_distrust).

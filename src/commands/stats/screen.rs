@@ -19,6 +19,12 @@ pub fn write(out: &mut impl Write, answer: &Answer, server: &str) -> io::Result<
     let started = uptime.map(|uptime| format!(", started {} ago", age(uptime)));
     let started = started.unwrap_or_default();
     writeln!(out, "greylet {} at {server}{started}", answer.version)?;
+    if answer.value(Id::DryRun) == Some(1) {
+        writeln!(
+            out,
+            "Dry run: all mail passes; what is deferred here would have been."
+        )?;
+    }
     write_verdicts(out, answer)?;
     write_table(out, answer)?;
     write_connections(out, answer)?;
@@ -253,7 +259,11 @@ mod tests {
         for line in screen.lines() {
             assert!(line.len() <= 80 && line == line.trim_end(), "{line:?}");
         }
-        assert!(screen.contains("  a day before   47999952   23999976  215999784  |@@@@"));
+        // All outcomes but two are no deferral, and but one of these passed at once.
+        let day = DAY_HOURS * 999_999;
+        let (deferred, at_once) = (2 * day, (OUTCOMES - 3) * day);
+        let row = format!("  a day before   {deferred:>8}{day:>11}{at_once:>11}  |@@@@");
+        assert!(screen.contains(&row), "{row}\n{screen}");
         assert!(screen.contains("59 minutes old.\n  The table is too small"));
     }
 
