@@ -236,6 +236,36 @@ fn mail_without_a_sender_and_lists() {
     });
 }
 
+/// Nor because somebody else's waits only from suspicious clients.
+#[test]
+fn mail_without_a_sender_to_somebody_for_whom_all_wait() {
+    let policy = Policy {
+        greylist: Greylist::Suspicious,
+        ..Policy::default()
+    };
+    for (lines, expected) in [
+        ("boss@ greylist=all", (Wait(300), Reason::New)),
+        ("boss@ delay=60", (Pass, Reason::MailServer)),
+    ] {
+        with_engine(256, policy, |engine| {
+            *engine.access_mut() = recipients(lines);
+            let bounce = |recipient, state: &'static str, instance: &'static str| Request {
+                sender: Some(b""),
+                protocol_state: Some(state.as_bytes()),
+                instance: Some(instance.as_bytes()),
+                ..to(recipient)
+            };
+            let mut ask =
+                |recipient, state, instance| decide(engine, 1, &bounce(recipient, state, instance));
+            ask("b@r.example", "DATA", "0");
+            for recipient in ["b@r.example", "boss@r.example"] {
+                assert_eq!(ask(recipient, "RCPT", "1"), (Pass, Reason::LeftToData));
+            }
+            assert_eq!(ask("", "DATA", "1"), expected, "{lines}");
+        });
+    }
+}
+
 /// How many of ten new mails, one every two hours, have to wait; their senders are of one domain or of five.
 fn waits(lines: &str, is_one_domain: bool) -> usize {
     let (clients, findings) = Clients::read([lines.as_bytes()]);

@@ -408,6 +408,10 @@ impl<'a> Engine<'a> {
     fn policy_on(&self, question: &Question<'_>, listed: &Listed) -> Policy {
         let own = listed.recipient.and_then(|line| line.policy);
         let mut policy = own.unwrap_or_default().over(self.policy);
+        // Several recipients have no names at DATA, and a client could hide one for whom all have to wait among others.
+        if question.recipient.is_empty() && self.access.recipients.has_all() {
+            policy.greylist = Greylist::All;
+        }
         if self.nowhite(question).is_some() {
             policy.rules.auto_whitelist_clients = 0;
         }
