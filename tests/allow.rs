@@ -383,18 +383,22 @@ fn as_many_as_can_be_forgotten() {
     });
 }
 
-/// Saves an engine, and loads another one that never knew anything.
+/// Saves an engine, with what is pending.
 fn saved(engine: &mut Engine<'_>, extent: Extent, seconds: u64) -> Vec<u8> {
+    let save = Save {
+        extent,
+        with_pending: true,
+    };
+    saved_as(engine, save, seconds)
+}
+
+fn saved_as(engine: &mut Engine<'_>, save: Save, seconds: u64) -> Vec<u8> {
     let moment = Moment {
         logical: at(seconds),
         wall_unix_seconds: 0,
         boot_seconds: 0,
         boot_id: [0; 16],
         data_asked: None,
-    };
-    let save = Save {
-        extent,
-        with_pending: true,
     };
     let removed = engine.take_removed();
     let mut encoder = Encoder::new(save, moment, removed, engine.table());
@@ -412,6 +416,7 @@ fn saved(engine: &mut Engine<'_>, extent: Extent, seconds: u64) -> Vec<u8> {
     }
 }
 
+/// Loads it into another engine, that never knew anything.
 fn with_loaded(
     bytes: &[u8],
     seconds: u64,
@@ -447,7 +452,11 @@ fn orders_survive_a_restart() {
         bytes.extend(saved(engine, Extent::Batch, then + 1));
         assert!(!engine.has_changed());
         // Nothing new is written of them.
-        let batch = saved(engine, Extent::Batch, then + 2);
+        let save = Save {
+            extent: Extent::Batch,
+            with_pending: false,
+        };
+        let batch = saved_as(engine, save, then + 2);
         let full = saved(engine, Extent::Full, then + 2);
         assert!(batch.len() < 100, "{}", batch.len());
         for bytes in [bytes, full] {
