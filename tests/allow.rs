@@ -342,6 +342,23 @@ fn an_auto_whitelist_can_be_earned_anew() {
     });
 }
 
+/// Who begins anew in the very second in which he is forgotten waits as long as everybody.
+#[test]
+fn a_mail_right_after_its_client_is_forgotten() {
+    with_engine(64, Policy::default(), |engine| {
+        let unknown = Request {
+            client_name: Some(b"unknown"),
+            ..mail()
+        };
+        ask(engine, &unknown, 0);
+        assert_eq!(ask(engine, &unknown, 500), Header(500));
+        engine.forget_client(&unknown, at(500)).expect("a client");
+        assert_eq!(ask(engine, &unknown, 500), Wait(300));
+        assert_eq!(ask(engine, &unknown, 800), Header(300));
+        assert_eq!(ask(engine, &unknown, 900), Pass);
+    });
+}
+
 /// What an organisation has earned from any of its addresses is gone too.
 #[test]
 fn an_organisation_is_forgotten_everywhere() {
@@ -611,15 +628,39 @@ fn damaged_orders() {
         ask(engine, &unknown, 0);
         ask(engine, &unknown, 400);
         allow(engine, recipient("c@r.example"), 600, 500);
-        let mut bytes = saved(engine, Extent::Full, 500);
+        allow(engine, recipient("d@r.example"), 600, 500);
+        let good = saved(engine, Extent::Full, 500);
         // The second block; the first is a head of 30 bytes.
-        assert_eq!(bytes[30 + 8], 5, "the kind");
-        bytes[30 + 15] ^= 1;
-        with_loaded(&bytes, 600, true, |engine| {
-            assert_eq!(engine.orders().len(), (0, 0));
-            assert_eq!(ask(engine, &unknown, 600), Pass);
-        });
+        let (start, end) = (30, 30 + 12 + 2 * 17);
+        assert_eq!(good[start + 8], 5, "the kind");
+        let with_first_record = |bytes: [(usize, u8); 2], is_sealed: bool, allowed: usize| {
+            let mut snapshot = good.clone();
+            for (index, byte) in bytes {
+                snapshot[start + 12 + index] = byte;
+            }
+            if is_sealed {
+                seal(&mut snapshot[start..end]);
+            }
+            with_loaded(&snapshot, 600, true, |engine| {
+                assert_eq!(engine.orders().len(), (allowed, 0), "{bytes:?}");
+                assert_eq!(ask(engine, &unknown, 600), Pass);
+            });
+        };
+        with_first_record([(0, 1), (13, 0)], false, 2);
+        with_first_record([(0, 9), (13, 0)], false, 0);
+        with_first_record([(0, 9), (13, 0)], true, 1);
+        // A network of so many bits, or of too many.
+        with_first_record([(0, 2), (13, 128)], true, 2);
+        with_first_record([(0, 2), (13, 129)], true, 1);
     });
+}
+
+/// Puts the right checksum on a block.
+fn seal(block: &mut [u8]) {
+    use std::hash::Hasher;
+    let mut hash = siphasher::sip::SipHasher24::new_with_key(b"greylet snapshot");
+    hash.write(&block[8..]);
+    block[4..8].copy_from_slice(&(hash.finish() as u32).to_le_bytes());
 }
 
 // The real binary.
