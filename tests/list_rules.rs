@@ -204,6 +204,37 @@ fn only_some_recipients_are_greylisted() {
     );
 }
 
+/// Postfix takes these for the same mailbox, or may, so a client must not pass by writing them.
+#[test]
+fn other_spellings_of_a_greylisted_recipient() {
+    use Reason::{New, RecipientNotGreylisted};
+    for (recipient, expected) in [
+        ("b", (Wait(300), New)),
+        ("b@localhost", (Wait(300), New)),
+        ("b@[192.0.2.25]", (Wait(300), New)),
+        ("b@192.0.2.25", (Wait(300), New)),
+        ("b+@r.example", (Wait(300), New)),
+        ("b+x@r.example", (Wait(300), New)),
+        ("b@r.example.", (Wait(300), New)),
+        ("b%r.example", (Wait(300), New)),
+        ("b%r.example@gateway.example", (Wait(300), New)),
+        ("b@r.example@gateway.example", (Wait(300), New)),
+        ("r.example!b", (Wait(300), New)),
+        ("r.example!b@gateway.example", (Wait(300), New)),
+        ("c@r.example", (Pass, RecipientNotGreylisted)),
+        ("c+x@r.example", (Pass, RecipientNotGreylisted)),
+    ] {
+        let access = Access {
+            greylisted: addresses("b@r.example"),
+            ..Access::default()
+        };
+        with_engine(64, Policy::default(), |engine| {
+            *engine.access_mut() = access;
+            assert_eq!(decide(engine, 0, &to(recipient)), expected, "{recipient}");
+        });
+    }
+}
+
 /// Nobody passes at DATA because somebody else's mail is not greylisted, and several recipients wait as long as everybody.
 #[test]
 fn mail_without_a_sender_and_lists() {

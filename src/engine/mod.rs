@@ -31,7 +31,7 @@ use std::net::IpAddr;
 
 use heapless::VecView;
 
-use crate::engine::access::{Access, Origin};
+use crate::engine::access::{Access, Origin, is_plain};
 use crate::engine::facts::{Conclusion, Counter, Explanation, Facts, Listed, OptIn, Sources};
 use crate::engine::greylist::{Counted, Judgement, Rules};
 use crate::engine::history::History;
@@ -592,9 +592,9 @@ impl<'a> Engine<'a> {
             sender: senders.find(question.sender).filter(|_| has_sender),
             is_name_verified: is_verified_name(question.client_name),
             opt_in: match is_opt_in.then(|| greylisted.find(question.recipient)) {
-                None => OptIn::Everybody,
                 Some(Some(origin)) => OptIn::Line(origin),
-                Some(None) => OptIn::NoLine,
+                Some(None) if is_plain(question.recipient) => OptIn::NoLine,
+                Some(None) | None => OptIn::Everybody,
             },
         }
     }
@@ -715,7 +715,7 @@ enum Matter<'r> {
 ///   keep closed to others.
 /// - local client: no; loopback addresses are not routed, and Postfix takes the address from the connection.
 /// - lists: only a client or a recipient that the administrator has named. A sender that he has named, yes: senders can be forged, so a client without a
-///   verified name cannot, and README warns of the others. A recipient whom he has not named, only where he has named those who are greylisted.
+///   verified name cannot, and README warns of the others. A recipient whom he has not named, only where he has named those who are greylisted, and only as a [plain](is_plain) address.
 /// - allowed: only a client or a recipient that the administrator has named with `greylet allow`, and for the time that he said.
 /// - repetition: only of a question that has passed in the same message transaction, which Postfix numbers.
 /// - mail server's name: only with `--greylist=suspicious`, and a name in verified DNS that looks like one.
