@@ -156,7 +156,7 @@ pub(super) struct Allow {
     pub(super) prefix_bits: Option<u8>,
 }
 
-/// A client that was forgotten. What is older than that is not believed.
+/// A client that was forgotten. What is not later than that is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Distrust {
     pub(super) fingerprint: Fingerprint,
