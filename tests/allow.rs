@@ -348,6 +348,23 @@ fn an_auto_whitelist_can_be_earned_anew() {
     });
 }
 
+/// Who begins anew in the very second in which he is forgotten waits as long as everybody.
+#[test]
+fn a_mail_right_after_its_client_is_forgotten() {
+    with_engine(64, Policy::default(), |engine| {
+        let unknown = Request {
+            client_name: Some(b"unknown"),
+            ..mail()
+        };
+        ask(engine, &unknown, 0);
+        assert_eq!(ask(engine, &unknown, 500), Header(500));
+        engine.forget_client(&unknown, at(500)).expect("a client");
+        assert_eq!(ask(engine, &unknown, 500), Wait(300));
+        assert_eq!(ask(engine, &unknown, 800), Header(300));
+        assert_eq!(ask(engine, &unknown, 900), Pass);
+    });
+}
+
 /// What an organisation has earned from any of its addresses is gone too.
 #[test]
 fn an_organisation_is_forgotten_everywhere() {
@@ -389,18 +406,22 @@ fn as_many_as_can_be_forgotten() {
     });
 }
 
-/// Saves an engine, and loads another one that never knew anything.
+/// Saves an engine, with what is pending.
 fn saved(engine: &mut Engine<'_>, extent: Extent, seconds: u64) -> Vec<u8> {
+    let save = Save {
+        extent,
+        with_pending: true,
+    };
+    saved_as(engine, save, seconds)
+}
+
+fn saved_as(engine: &mut Engine<'_>, save: Save, seconds: u64) -> Vec<u8> {
     let moment = Moment {
         logical: at(seconds),
         wall_unix_seconds: 0,
         boot_seconds: 0,
         boot_id: [0; 16],
         data_asked: None,
-    };
-    let save = Save {
-        extent,
-        with_pending: true,
     };
     let removed = engine.take_removed();
     let mut encoder = Encoder::new(save, moment, removed, engine.table());
@@ -418,6 +439,7 @@ fn saved(engine: &mut Engine<'_>, extent: Extent, seconds: u64) -> Vec<u8> {
     }
 }
 
+/// Loads it into another engine, that never knew anything.
 fn with_loaded(
     bytes: &[u8],
     seconds: u64,
@@ -453,7 +475,11 @@ fn orders_survive_a_restart() {
         bytes.extend(saved(engine, Extent::Batch, then + 1));
         assert!(!engine.has_changed());
         // Nothing new is written of them.
-        let batch = saved(engine, Extent::Batch, then + 2);
+        let save = Save {
+            extent: Extent::Batch,
+            with_pending: false,
+        };
+        let batch = saved_as(engine, save, then + 2);
         let full = saved(engine, Extent::Full, then + 2);
         assert!(batch.len() < 100, "{}", batch.len());
         for bytes in [bytes, full] {
@@ -514,6 +540,26 @@ fn what_was_pending_stays_forgotten_over_a_boot() {
         let bytes = saved(engine, Extent::Full, 200);
         with_loaded(&bytes, 200 + HOUR, false, |engine| {
             assert_eq!(ask(engine, &unknown, 500 + HOUR), Wait(300));
+        });
+    });
+}
+
+/// Over any number of boots, also where only batches are written, of pending entries as old as they are by then.
+#[test]
+fn what_was_pending_stays_forgotten_over_two_boots() {
+    with_engine(256, Policy::default(), |engine| {
+        let unknown = Request {
+            client_name: Some(b"unknown"),
+            ..mail()
+        };
+        ask(engine, &unknown, 0);
+        engine.forget_client(&unknown, at(100)).expect("a client");
+        let mut bytes = saved(engine, Extent::Full, 200);
+        with_loaded(&bytes.clone(), 200 + HOUR, false, |engine| {
+            bytes.extend(saved(engine, Extent::Batch, 300 + HOUR));
+        });
+        with_loaded(&bytes, 300 + 2 * HOUR, false, |engine| {
+            assert_eq!(ask(engine, &unknown, 700 + 2 * HOUR), Wait(300));
         });
     });
 }
@@ -588,15 +634,39 @@ fn damaged_orders() {
         ask(engine, &unknown, 0);
         ask(engine, &unknown, 400);
         allow(engine, recipient("c@r.example"), 600, 500);
-        let mut bytes = saved(engine, Extent::Full, 500);
+        allow(engine, recipient("d@r.example"), 600, 500);
+        let good = saved(engine, Extent::Full, 500);
         // The second block; the first is a head of 30 bytes.
-        assert_eq!(bytes[30 + 8], 5, "the kind");
-        bytes[30 + 15] ^= 1;
-        with_loaded(&bytes, 600, true, |engine| {
-            assert_eq!(engine.orders().len(), (0, 0));
-            assert_eq!(ask(engine, &unknown, 600), Pass);
-        });
+        let (start, end) = (30, 30 + 12 + 2 * 17);
+        assert_eq!(good[start + 8], 5, "the kind");
+        let with_first_record = |bytes: [(usize, u8); 2], is_sealed: bool, allowed: usize| {
+            let mut snapshot = good.clone();
+            for (index, byte) in bytes {
+                snapshot[start + 12 + index] = byte;
+            }
+            if is_sealed {
+                seal(&mut snapshot[start..end]);
+            }
+            with_loaded(&snapshot, 600, true, |engine| {
+                assert_eq!(engine.orders().len(), (allowed, 0), "{bytes:?}");
+                assert_eq!(ask(engine, &unknown, 600), Pass);
+            });
+        };
+        with_first_record([(0, 1), (13, 0)], false, 2);
+        with_first_record([(0, 9), (13, 0)], false, 0);
+        with_first_record([(0, 9), (13, 0)], true, 1);
+        // A network of so many bits, or of too many.
+        with_first_record([(0, 2), (13, 128)], true, 2);
+        with_first_record([(0, 2), (13, 129)], true, 1);
     });
+}
+
+/// Puts the right checksum on a block.
+fn seal(block: &mut [u8]) {
+    use std::hash::Hasher;
+    let mut hash = siphasher::sip::SipHasher24::new_with_key(b"greylet snapshot");
+    hash.write(&block[8..]);
+    block[4..8].copy_from_slice(&(hash.finish() as u32).to_le_bytes());
 }
 
 // The real binary.
@@ -1045,6 +1115,31 @@ fn a_socket_that_cannot_be_made() {
             .expect("it is still there")
             .is_dir()
     );
+}
+
+/// A socket of Postfix's in its place stays Postfix's, and takes orders as all do.
+#[test]
+fn a_socket_of_that_name() {
+    let scratch = Scratch::new("allowname");
+    let folder = scratch.path("db");
+    let control = format!("{folder}/control");
+    fs::create_dir_all(&folder).expect("a folder");
+    let options = [format!("--dbdir={folder}"), format!("--unix={control}")];
+    let mut command = greylet();
+    command.arg("serve").args(options);
+    let server = Server::start_command(command, 1);
+    let asked = |expected: &str| {
+        let mut client = Client::unix(&control);
+        client.send(request(&[]));
+        let reply = client.reply();
+        assert!(reply.starts_with(expected), "{reply}");
+    };
+    asked("action=DEFER");
+    let mode = fs::metadata(&control).expect("a socket").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o666);
+    order(&["allow", "b@r.example"], &control);
+    asked("action=DUNNO");
+    drop(server);
 }
 
 /// The administrator gets through when all connections are taken, and his own cannot be used up.

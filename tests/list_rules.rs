@@ -204,6 +204,37 @@ fn only_some_recipients_are_greylisted() {
     );
 }
 
+/// Postfix takes these for the same mailbox, or may, so a client must not pass by writing them.
+#[test]
+fn other_spellings_of_a_greylisted_recipient() {
+    use Reason::{New, RecipientNotGreylisted};
+    for (recipient, expected) in [
+        ("b", (Wait(300), New)),
+        ("b@localhost", (Wait(300), New)),
+        ("b@[192.0.2.25]", (Wait(300), New)),
+        ("b@192.0.2.25", (Wait(300), New)),
+        ("b+@r.example", (Wait(300), New)),
+        ("b+x@r.example", (Wait(300), New)),
+        ("b@r.example.", (Wait(300), New)),
+        ("b%r.example", (Wait(300), New)),
+        ("b%r.example@gateway.example", (Wait(300), New)),
+        ("b@r.example@gateway.example", (Wait(300), New)),
+        ("r.example!b", (Wait(300), New)),
+        ("r.example!b@gateway.example", (Wait(300), New)),
+        ("c@r.example", (Pass, RecipientNotGreylisted)),
+        ("c+x@r.example", (Pass, RecipientNotGreylisted)),
+    ] {
+        let access = Access {
+            greylisted: addresses("b@r.example"),
+            ..Access::default()
+        };
+        with_engine(64, Policy::default(), |engine| {
+            *engine.access_mut() = access;
+            assert_eq!(decide(engine, 0, &to(recipient)), expected, "{recipient}");
+        });
+    }
+}
+
 /// Nobody passes at DATA because somebody else's mail is not greylisted, and several recipients wait as long as everybody.
 #[test]
 fn mail_without_a_sender_and_lists() {
@@ -234,6 +265,36 @@ fn mail_without_a_sender_and_lists() {
         assert_eq!(ask("b@r.example", "RCPT", "3"), left);
         assert_eq!(ask("", "DATA", "3"), (Wait(300), Reason::New));
     });
+}
+
+/// Nor because somebody else's waits only from suspicious clients.
+#[test]
+fn mail_without_a_sender_to_somebody_for_whom_all_wait() {
+    let policy = Policy {
+        greylist: Greylist::Suspicious,
+        ..Policy::default()
+    };
+    for (lines, expected) in [
+        ("boss@ greylist=all", (Wait(300), Reason::New)),
+        ("boss@ delay=60", (Pass, Reason::MailServer)),
+    ] {
+        with_engine(256, policy, |engine| {
+            *engine.access_mut() = recipients(lines);
+            let bounce = |recipient, state: &'static str, instance: &'static str| Request {
+                sender: Some(b""),
+                protocol_state: Some(state.as_bytes()),
+                instance: Some(instance.as_bytes()),
+                ..to(recipient)
+            };
+            let mut ask =
+                |recipient, state, instance| decide(engine, 1, &bounce(recipient, state, instance));
+            ask("b@r.example", "DATA", "0");
+            for recipient in ["b@r.example", "boss@r.example"] {
+                assert_eq!(ask(recipient, "RCPT", "1"), (Pass, Reason::LeftToData));
+            }
+            assert_eq!(ask("", "DATA", "1"), expected, "{lines}");
+        });
+    }
 }
 
 /// How many of ten new mails, one every two hours, have to wait; their senders are of one domain or of five.

@@ -909,6 +909,10 @@ fn check_of_rules() {
             "greylisted recipient b@example.com: no line matches, so its mail is not greylisted",
         ),
         (
+            &["--recipient=b+@example.com"],
+            "greylisted recipient b+@example.com: no line matches, but its mail is greylisted",
+        ),
+        (
             &["--recipient=user@r.example"],
             "recipients line 2: `user` is a domain; a user at any domain is user@",
         ),

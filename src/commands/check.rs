@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::Check;
 use crate::commands::{print, serve};
-use crate::engine::access::{Addresses, Clients, Fault, Origin, Recipients};
+use crate::engine::access::{Addresses, Clients, Fault, Origin, Recipients, is_plain};
 use crate::engine::identity::{is_verified_name, parse_address};
 use crate::engine::null_sender::is_null_sender;
 use crate::engine::text::Printable;
@@ -207,9 +207,12 @@ impl Report {
         if let Some(origin) = greylisted.list.find(recipient.as_bytes()) {
             return self.add_match(greylisted, &of, origin);
         }
-        self.line(&format!(
-            "{of}: no line matches, so its mail is not greylisted"
-        ));
+        self.line(&match is_plain(recipient.as_bytes()) {
+            true => format!("{of}: no line matches, so its mail is not greylisted"),
+            false => format!(
+                "{of}: no line matches, but its mail is greylisted: so written it may be anybody's"
+            ),
+        });
         self.add_near_addresses(greylisted, recipient, |text| {
             Addresses::read([text])
                 .0

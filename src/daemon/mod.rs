@@ -234,10 +234,11 @@ fn serve_until_signal(
         .as_ref()
         .map(FolderChoice::take)
         .transpose()?;
-    let folder = folder.flatten();
-    // Of the user that we are now, and in a folder that no other greylet has.
-    let control = folder.as_ref().and_then(control::open);
-    let mut store = folder.map(Store::new);
+    let mut store = folder.flatten().map(Store::new);
+    // Of the user that we are now, and in a folder that no other greylet has, not even while its file is removed.
+    let control = store
+        .as_ref()
+        .and_then(|store| control::open(store.folder(), &listeners));
     if let Some(background) = background {
         background.detach()?;
     }

@@ -78,6 +78,11 @@ impl Store {
         }
     }
 
+    /// Where it is kept.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     /// Looks at the file; none if there is none that can be used, which is then out of the way.
     pub(super) fn survey(&mut self) -> Option<Found> {
         let path = self.path();

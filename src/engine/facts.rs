@@ -137,7 +137,7 @@ pub struct Listed {
 /// What a list of the recipients whose mail is greylisted says of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OptIn {
-    /// There is no such list, so that the mail of all is.
+    /// There is no such list, so that the mail of all is; or the recipient is written so that one cannot be expected to have him.
     #[default]
     Everybody,
     /// His is, because of this line.

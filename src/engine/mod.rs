@@ -31,7 +31,7 @@ use std::net::IpAddr;
 
 use heapless::VecView;
 
-use crate::engine::access::{Access, Origin};
+use crate::engine::access::{Access, Origin, is_plain};
 use crate::engine::facts::{Conclusion, Counter, Explanation, Facts, Listed, OptIn, Sources};
 use crate::engine::greylist::{Counted, Judgement, Rules};
 use crate::engine::history::History;
@@ -408,6 +408,10 @@ impl<'a> Engine<'a> {
     fn policy_on(&self, question: &Question<'_>, listed: &Listed) -> Policy {
         let own = listed.recipient.and_then(|line| line.policy);
         let mut policy = own.unwrap_or_default().over(self.policy);
+        // Several recipients have no names at DATA, and a client could hide one for whom all have to wait among others.
+        if question.recipient.is_empty() && self.access.recipients.has_all() {
+            policy.greylist = Greylist::All;
+        }
         if self.nowhite(question).is_some() {
             policy.rules.auto_whitelist_clients = 0;
         }
@@ -587,9 +591,9 @@ impl<'a> Engine<'a> {
             sender: senders.find(question.sender).filter(|_| has_sender),
             is_name_verified: is_verified_name(question.client_name),
             opt_in: match is_opt_in.then(|| greylisted.find(question.recipient)) {
-                None => OptIn::Everybody,
                 Some(Some(origin)) => OptIn::Line(origin),
-                Some(None) => OptIn::NoLine,
+                Some(None) if is_plain(question.recipient) => OptIn::NoLine,
+                Some(None) | None => OptIn::Everybody,
             },
         }
     }
@@ -711,7 +715,7 @@ enum Matter<'r> {
 ///   keep closed to others.
 /// - local client: no; loopback addresses are not routed, and Postfix takes the address from the connection.
 /// - lists: only a client or a recipient that the administrator has named. A sender that he has named, yes: senders can be forged, so a client without a
-///   verified name cannot, and README warns of the others. A recipient whom he has not named, only where he has named those who are greylisted.
+///   verified name cannot, and README warns of the others. A recipient whom he has not named, only where he has named those who are greylisted, and only as a [plain](is_plain) address.
 /// - allowed: only a client or a recipient that the administrator has named with `greylet allow`, and for the time that he said.
 /// - repetition: only of a question that has passed in the same message transaction, which Postfix numbers.
 /// - mail server's name: only with `--greylist=suspicious`, and a name in verified DNS that looks like one.

@@ -186,7 +186,7 @@ pub(super) struct Distrust {
     pub(super) pending_at: Timestamp,
 }
 
-/// From when on entries are believed: those that are later.
+/// From when on entries are believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TrustedAfter {
     passed: Timestamp,
@@ -195,11 +195,11 @@ pub(super) struct TrustedAfter {
 
 impl TrustedAfter {
     pub(super) fn trusts(self, entry: &Entry) -> bool {
-        let after = match entry.class.is_pending() {
-            true => self.pending,
-            false => self.passed,
-        };
-        entry.since > after
+        match entry.class.is_pending() {
+            // What has waited for less than a second has not earned anything, and may have begun anew.
+            true => entry.since >= self.pending,
+            false => entry.since > self.passed,
+        }
     }
 }
 

@@ -425,6 +425,21 @@ impl Addresses {
     }
 }
 
+/// Whether an address is written so that a list that does not have it is about somebody else. A client can write a recipient in other ways that Postfix
+/// takes for the same mailbox: without a domain, at `localhost` or an address of this machine, as `user%domain` or `domain!user`, with an empty
+/// extension, or with a dot at the end.
+pub fn is_plain(address: &[u8]) -> bool {
+    let Some(at) = address.iter().rposition(|&byte| byte == b'@') else {
+        return false;
+    };
+    let (user, domain) = (&address[..at], &address[at + 1..]);
+    let is_routed = user.iter().any(|byte| b"@%!".contains(byte));
+    !is_routed
+        && !user.ends_with(b"+")
+        && !domain.ends_with(b".")
+        && DomainName::parse(domain).is_some()
+}
+
 /// Reads all lines that say something; gives what is to be said of them.
 fn read_lines<'t>(
     texts: impl IntoIterator<Item = &'t [u8]>,

@@ -1,5 +1,6 @@
 //! The list of recipients: who is never greylisted, and who otherwise than everybody.
 
+use crate::engine::Greylist;
 use crate::engine::access::keys::{self, RecipientPolicy};
 use crate::engine::access::line::{self, Fault, Remark};
 use crate::engine::access::{Addresses, Findings, Origin, read_lines};
@@ -21,6 +22,7 @@ pub struct Recipients {
     addresses: Addresses,
     /// What lines with keys say, by the numbers of their rules, in order.
     policies: Vec<(u32, RecipientPolicy)>,
+    has_all: bool,
 }
 
 impl Recipients {
@@ -60,6 +62,7 @@ impl Recipients {
         let added = self.addresses.add(origin, word);
         if let (Some(rule), Some(policy)) = (added.rule, policy) {
             self.policies.push((rule, policy));
+            self.has_all |= policy.greylist == Some(Greylist::All);
         }
         if let Some(remark) = added.remark {
             let is_word = |instead: &String| !instead.contains(' ');
@@ -97,6 +100,11 @@ impl Recipients {
             origin: self.addresses.origin(rule),
             policy: self.policy(rule),
         })
+    }
+
+    /// Whether a line says `greylist=all`.
+    pub fn has_all(&self) -> bool {
+        self.has_all
     }
 
     /// Rules there are.

@@ -133,7 +133,11 @@ impl Encoder {
                 self.stage = Stage::Forgotten;
                 let is_wanted = match self.save.extent {
                     Extent::Full => !contents.orders.is_empty(),
-                    Extent::Batch => contents.orders.are_unsaved(),
+                    // Pending entries have been moved forward since the last boot, and what is believed of them with them.
+                    Extent::Batch => {
+                        contents.orders.are_unsaved()
+                            || self.save.with_pending && contents.orders.need_seconds()
+                    }
                 };
                 contents.orders.mark_saved();
                 if is_wanted {

@@ -69,7 +69,7 @@
 //! Each is a varint, hours after that one; a varint whose bits, from the lowest, say which counts of [`Outcome`](crate::engine::history::Outcome) are not 0; and these counts as varints.
 //!
 //! 5, **orders**: all that the administrator has ordered and is not over, in place of those of an earlier block; in a full save if there are any, in a batch
-//! if they have changed. Records to the end, each of 17 bytes:
+//! if they have changed, or if it has pending entries and clients were forgotten. Records to the end, each of 17 bytes:
 //!
 //! | bytes | what |
 //! |---|---|
