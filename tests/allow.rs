@@ -819,6 +819,11 @@ fn requests_that_are_no_orders() {
             "refused=client_address is not an address\n\n"
         );
     }
+    client.send("request=forget\nclient_address=192.0.2.1\nsender=a@s.example\n\n");
+    assert_eq!(
+        client.reply(),
+        "refused=a mail has a sender and a recipient\n\n"
+    );
     // What stands in the log cannot be more lines, or move a cursor.
     client.send("request=forget\nclient_address=192.0.2.1\nsender=\x1b[2J\r.\nrecipient=\x07b\n\n");
     assert_eq!(client.reply(), "done=nothing was known of such mail\n\n");
@@ -880,8 +885,13 @@ fn wrong_command_lines() {
         (&["forget"], "--client-address"),
         (&["forget", "--client-address=unknown"], "not an IP address"),
         (
-            &["forget", "--client-address=192.0.2.1", "--sender=a\n"],
+            &["forget", "--client-address=192.0.2.1", "--client-name=a\n"],
             "no line ends",
+        ),
+        // It would be all of the client, and less was meant.
+        (
+            &["forget", "--client-address=192.0.2.1", "--sender=a@s"],
+            "--sender without --recipient",
         ),
         (
             &[

@@ -41,6 +41,11 @@ pub fn forget(options: &Forget) -> Result<ExitCode, Error> {
             "--client-address={address}: not an IP address"
         )));
     }
+    if options.sender.is_some() && options.recipient.is_none() {
+        return Err(Error::usage(
+            "--sender without --recipient: name both to forget a mail, or none to forget all of the client",
+        ));
+    }
     let mut attributes = vec![("client_address", address)];
     for (name, value) in [
         ("client_name", &options.client_name),
