@@ -1086,3 +1086,44 @@ fn a_second_greylet() {
     assert!(text(&output.stderr).contains("is in use by another greylet"));
     order(&["allow", "b@r.example"], &scratch.path("db/control"));
 }
+
+/// One of the two would destroy the other: the socket that Postfix asks, or what is remembered.
+#[test]
+fn options_that_name_files_of_the_folder() {
+    let scratch = Scratch::new("allownames");
+    let folder = scratch.path("db");
+    let mut server = Server::start_in(&folder, &[]);
+    assert!(server.stop(Signal::SIGTERM).success());
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        names.sort();
+        (
+            names,
+            fs::read(format!("{folder}/snapshot")).expect("a snapshot"),
+        )
+    };
+    let before = names();
+    for option in [
+        "--unix=DB/control",
+        "--unix=DB/../db//snapshot.new",
+        "--pidfile=DB/snapshot",
+        "--pidfile=DB/lock",
+    ] {
+        let option = option.replace("DB", &folder);
+        let mut command = remembering(greylet(), &folder, &[&option]);
+        let output = command.stdin(Stdio::null()).output().expect("greylet ends");
+        assert_eq!(output.status.code(), Some(2), "{option}: {output:?}");
+        assert!(
+            text(&output.stderr).contains("one of greylet's own"),
+            "{output:?}"
+        );
+        assert_eq!(names(), before, "{option}");
+    }
+    let other = format!("--unix={folder}/policy");
+    let mut server = Server::start_in(&folder, &[&other]);
+    assert!(!is_passed(&server, "a@s.example"));
+    assert!(server.stop(Signal::SIGTERM).success());
+}
