@@ -888,6 +888,14 @@ fn wrong_command_lines() {
             &["forget", "--client-address=192.0.2.1", "--client-name=a\n"],
             "no line ends",
         ),
+        (
+            &[
+                "forget",
+                "--client-address=192.0.2.1",
+                &format!("--recipient={}", "b".repeat(4_097)),
+            ],
+            "recipient: it has more than 4096 bytes",
+        ),
         // It would be all of the client, and less was meant.
         (
             &["forget", "--client-address=192.0.2.1", "--sender=a@s"],

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::{Allow, Forget};
-use crate::commands::server::Connection;
+use crate::commands::server::{Connection, attribute};
 use crate::commands::{print, serve};
 use crate::engine::identity::parse_address;
 use crate::engine::orders::{Whom, allowed_for};
@@ -136,12 +136,7 @@ fn order(
 ) -> Result<ExitCode, Error> {
     let mut text = format!("request={request}\n");
     for (name, value) in attributes {
-        if value.contains(['\n', '\0']) {
-            return Err(Error::usage(format!(
-                "{name}: there are no line ends in the protocol"
-            )));
-        }
-        text.push_str(&format!("{name}={value}\n"));
+        text.push_str(&attribute(name, value)?);
     }
     text.push('\n');
     let path = path(request, server)?;
