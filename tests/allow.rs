@@ -897,6 +897,11 @@ fn requests_that_are_no_orders() {
             "refused=client_address is not an address\n\n"
         );
     }
+    client.send("request=forget\nclient_address=192.0.2.1\nsender=a@s.example\n\n");
+    assert_eq!(
+        client.reply(),
+        "refused=a mail has a sender and a recipient\n\n"
+    );
     // What stands in the log cannot be more lines, or move a cursor.
     client.send("request=forget\nclient_address=192.0.2.1\nsender=\x1b[2J\r.\nrecipient=\x07b\n\n");
     assert_eq!(client.reply(), "done=nothing was known of such mail\n\n");
@@ -958,8 +963,21 @@ fn wrong_command_lines() {
         (&["forget"], "--client-address"),
         (&["forget", "--client-address=unknown"], "not an IP address"),
         (
-            &["forget", "--client-address=192.0.2.1", "--sender=a\n"],
+            &["forget", "--client-address=192.0.2.1", "--client-name=a\n"],
             "no line ends",
+        ),
+        (
+            &[
+                "forget",
+                "--client-address=192.0.2.1",
+                &format!("--recipient={}", "b".repeat(4_097)),
+            ],
+            "recipient: it has more than 4096 bytes",
+        ),
+        // It would be all of the client, and less was meant.
+        (
+            &["forget", "--client-address=192.0.2.1", "--sender=a@s"],
+            "--sender without --recipient",
         ),
         (
             &[
@@ -1175,4 +1193,45 @@ fn a_second_greylet() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stderr).contains("is in use by another greylet"));
     order(&["allow", "b@r.example"], &scratch.path("db/control"));
+}
+
+/// One of the two would destroy the other: the socket that Postfix asks, or what is remembered.
+#[test]
+fn options_that_name_files_of_the_folder() {
+    let scratch = Scratch::new("allownames");
+    let folder = scratch.path("db");
+    let mut server = Server::start_in(&folder, &[]);
+    assert!(server.stop(Signal::SIGTERM).success());
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        names.sort();
+        (
+            names,
+            fs::read(format!("{folder}/snapshot")).expect("a snapshot"),
+        )
+    };
+    let before = names();
+    for option in [
+        "--unix=DB/control",
+        "--unix=DB/../db//snapshot.new",
+        "--pidfile=DB/snapshot",
+        "--pidfile=DB/lock",
+    ] {
+        let option = option.replace("DB", &folder);
+        let mut command = remembering(greylet(), &folder, &[&option]);
+        let output = command.stdin(Stdio::null()).output().expect("greylet ends");
+        assert_eq!(output.status.code(), Some(2), "{option}: {output:?}");
+        assert!(
+            text(&output.stderr).contains("one of greylet's own"),
+            "{output:?}"
+        );
+        assert_eq!(names(), before, "{option}");
+    }
+    let other = format!("--unix={folder}/policy");
+    let mut server = Server::start_in(&folder, &[&other]);
+    assert!(!is_passed(&server, "a@s.example"));
+    assert!(server.stop(Signal::SIGTERM).success());
 }

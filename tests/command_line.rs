@@ -84,6 +84,18 @@ fn wrong_words() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("not UTF-8"));
 }
 
+/// What a script hands over may come from a mail.
+#[test]
+fn an_error_is_one_line_and_moves_no_cursor() {
+    let (status, error) = failure(&["allow", "a\x1b[2J\rx\n@r.example"]);
+    assert_eq!(status, 2);
+    assert!(
+        error.starts_with("greylet: a?[2J?x?@r.example: not a recipient"),
+        "{error}"
+    );
+    assert_eq!(error.trim_end().lines().count(), 1);
+}
+
 #[test]
 fn a_port_that_is_taken() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -201,6 +201,14 @@ fn wrong_command_lines() {
             &["explain", "--client-address=1\n", "--recipient=b"],
             "client_address: there are no line ends",
         ),
+        (
+            &[
+                "explain",
+                "--client-address=1",
+                &format!("--recipient={}", "b".repeat(4_097)),
+            ],
+            "recipient: it has more than 4096 bytes",
+        ),
     ] {
         let output = run(words, b"");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();

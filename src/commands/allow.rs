@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::{Allow, Forget};
-use crate::commands::server::Connection;
+use crate::commands::server::{Connection, attribute};
 use crate::commands::{print, serve};
 use crate::engine::identity::parse_address;
 use crate::engine::orders::{Whom, allowed_for};
@@ -40,6 +40,11 @@ pub fn forget(options: &Forget) -> Result<ExitCode, Error> {
         return Err(Error::usage(format!(
             "--client-address={address}: not an IP address"
         )));
+    }
+    if options.sender.is_some() && options.recipient.is_none() {
+        return Err(Error::usage(
+            "--sender without --recipient: name both to forget a mail, or none to forget all of the client",
+        ));
     }
     let mut attributes = vec![("client_address", address)];
     for (name, value) in [
@@ -131,12 +136,7 @@ fn order(
 ) -> Result<ExitCode, Error> {
     let mut text = format!("request={request}\n");
     for (name, value) in attributes {
-        if value.contains(['\n', '\0']) {
-            return Err(Error::usage(format!(
-                "{name}: there are no line ends in the protocol"
-            )));
-        }
-        text.push_str(&format!("{name}={value}\n"));
+        text.push_str(&attribute(name, value)?);
     }
     text.push('\n');
     let path = path(request, server)?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::Explain;
 use crate::commands::print;
-use crate::commands::server::{Connection, SERVER_DEFAULT};
+use crate::commands::server::{Connection, SERVER_DEFAULT, attribute};
 use crate::error::Error;
 
 /// Asks, and prints what there is to say, a line each.
@@ -55,12 +55,7 @@ fn request(options: &Explain) -> Result<Vec<u8>, Error> {
         ("recipient", options.recipient.clone()),
         ("sasl_username", or(&options.sasl_username, "")),
     ] {
-        if value.contains(['\n', '\0']) {
-            return Err(Error::usage(format!(
-                "{name}: there are no line ends in the protocol"
-            )));
-        }
-        request.push_str(&format!("{name}={value}\n"));
+        request.push_str(&attribute(name, &value)?);
     }
     request.push('\n');
     Ok(request.into_bytes())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
+use crate::engine::limits::VALUE_BYTES_MAX;
 use crate::engine::text::Printable;
 use crate::error::Error;
 
@@ -19,6 +20,25 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// A line of a request to a greylet.
+///
+/// # Errors
+///
+/// The value cannot be in one.
+pub fn attribute(name: &str, value: &str) -> Result<String, Error> {
+    if value.contains(['\n', '\0']) {
+        return Err(Error::usage(format!(
+            "{name}: there are no line ends in the protocol"
+        )));
+    }
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(Error::usage(format!(
+            "{name}: it has more than {VALUE_BYTES_MAX} bytes, which greylet does not take"
+        )));
+    }
+    Ok(format!("{name}={value}\n"))
+}
 
 /// A connection to a policy server.
 pub struct Connection {

@@ -223,6 +223,10 @@ fn forget(
             entries => writeln!(to, "done={entries} entries are forgotten\n"),
         };
     }
+    if request.sender.is_some() {
+        // Less was meant than all of the client.
+        return writeln!(to, "refused=a mail has a sender and a recipient\n");
+    }
     match engine.forget_client(request, now) {
         Ok(client) => {
             let client = Identities(&client);

@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,38 @@ impl FolderChoice {
     pub fn make(&self, owner: Option<RunAs>) -> Result<(), Error> {
         let made = make(&self.path, owner);
         made.or_else(|error| self.is_unusable(&error))
+    }
+
+    /// Whether a path is that of a file which is, or will be, in the folder.
+    fn has(&self, path: &Path) -> bool {
+        let folder_of = |path: &Path| match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => fs::canonicalize(parent),
+            _ => fs::canonicalize("."),
+        };
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        let is_own = name == b"control" || name == b"lock" || name.starts_with(b"snapshot");
+        let is_there = || match (folder_of(path), fs::canonicalize(&self.path)) {
+            (Ok(folder), Ok(ours)) => folder == ours,
+            // Without the folder nothing can be in it.
+            _ => false,
+        };
+        is_own && is_there()
+    }
+
+    /// Sees to it that nothing else is to be where the folder has a file of its own, which one of the two would destroy.
+    ///
+    /// # Errors
+    ///
+    /// `path`, which `option` names, is there.
+    pub(super) fn keep_free(&self, option: &str, path: &Path) -> Result<(), Error> {
+        match self.has(path) {
+            true => Err(Error::usage(format!(
+                "{option}={}: in {} this name is one of greylet's own: choose another",
+                path.display(),
+                self.path.display()
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Takes the folder; none if greylet is to go on without one, which is then in the log.

@@ -208,6 +208,7 @@ fn serve_until_signal(
     signals: Signals,
 ) -> Result<(), Error> {
     let connections_max = within_descriptor_limit(&settings)?;
+    keep_folder_free(&settings)?;
     let cannot_wait =
         |error: io::Error| Error::failure(format!("cannot wait for clients: {error}"));
     let reactor = Reactor::new().map_err(cannot_wait)?;
@@ -333,6 +334,22 @@ fn serve_until_signal(
         Err(error) => Err(Error::failure(format!(
             "cannot take signals any more: {error}"
         ))),
+    }
+}
+
+/// Sees to it that no other option names a file of --dbdir's own.
+fn keep_folder_free(settings: &Settings) -> Result<(), Error> {
+    let Some(folder) = &settings.folder else {
+        return Ok(());
+    };
+    for endpoint in &settings.endpoints {
+        if let Endpoint::Unix(path) = endpoint {
+            folder.keep_free("--unix", path)?;
+        }
+    }
+    match &settings.pidfile {
+        Some(path) => folder.keep_free("--pidfile", path),
+        None => Ok(()),
     }
 }
 

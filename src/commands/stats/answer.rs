@@ -5,6 +5,12 @@ use crate::daemon::metrics::{HOUR, Id, METRICS, Metric};
 use crate::engine::history::{OUTCOMES, Outcome};
 use crate::engine::limits::HISTORY_HOURS;
 
+/// Longest version, in bytes.
+const VERSION_BYTES_MAX: usize = 64;
+
+/// Most values of a label, more than any greylet will have.
+const LABELS_MAX: usize = 256;
+
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -44,12 +50,14 @@ impl Answer {
         };
         let version = named("version")?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);
+        let is_version =
+            (1..=VERSION_BYTES_MAX).contains(&version.len()) && version.bytes().all(is_plain);
         let metrics = METRICS.iter().map(|metric| Values {
             metric,
             values: values(metric, &lines),
         });
         Some(Answer {
-            version: version.bytes().all(is_plain).then(|| version.to_owned())?,
+            version: is_version.then(|| version.to_owned())?,
             metrics: metrics.filter(|it| !it.values.is_empty()).collect(),
             hours: hours(named(&format!("{HOUR}s")).unwrap_or_default(), &lines),
         })
@@ -92,7 +100,14 @@ fn values(metric: &Metric, lines: &[(&str, &str)]) -> Vec<(String, u64)> {
         };
         Some((label.to_owned(), value.parse().ok()?))
     };
-    lines.iter().filter_map(value).collect()
+    let mut values: Vec<(String, u64)> = Vec::new();
+    for (label, value) in lines.iter().filter_map(value) {
+        // Neither JSON nor Prometheus takes two values for one.
+        if values.iter().all(|(known, _)| *known != label) && values.len() < LABELS_MAX {
+            values.push((label, value));
+        }
+    }
+    values
 }
 
 fn hours(names: &str, lines: &[(&str, &str)]) -> [[u64; OUTCOMES]; HISTORY_HOURS] {
@@ -137,6 +152,8 @@ mod tests {
             "requests_repeated=-1",
             "verdicts.new=5",
             "verdicts.later=2",
+            "verdicts.new=6",
+            "requests=8",
             "verdicts.\"=2",
             "hour.2=1,2,3,4",
             "hour.168=1,2,3",
@@ -144,7 +161,7 @@ mod tests {
         ]);
         let answer = answer.expect("an answer");
         assert_eq!(answer.version, "9.9");
-        assert_eq!(answer.value(Id::Requests), Some(7));
+        assert_eq!(answer.values(Id::Requests), [(String::new(), 7)]);
         assert_eq!(answer.value(Id::Repeated), None);
         assert_eq!(
             answer.values(Id::Verdicts),
@@ -163,6 +180,8 @@ mod tests {
             &[],
             &["stats=yes"],
             &["stats=yes", "version=1\"2"],
+            &["stats=yes", "version="],
+            &["stats=yes", &format!("version={}", "9".repeat(65))],
         ] {
             assert_eq!(read(lines), None, "{lines:?}");
         }

@@ -48,7 +48,7 @@ fn write_verdicts(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         "since the start",
     )?;
     for (title, kinds) in [("deferred", deferred), ("passed", passed)] {
-        let sum = kinds.iter().map(|(_, _, verdicts)| verdicts).sum();
+        let sum = sum(kinds.iter().map(|(_, _, verdicts)| *verdicts));
         row(out, &format!("  {title}"), Some(sum), "")?;
         for (kind, name, verdicts) in kinds {
             if verdicts > 0 {
@@ -77,7 +77,8 @@ fn write_table(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
             unused.map(|it| age(it).to_string()).unwrap_or_default()
         );
         writeln!(out, "{}", line.trim_end())?;
-        (entries, evicted) = (entries + of_class, evicted + evicted_of_class);
+        entries = sum([entries, *of_class]);
+        evicted = sum([evicted, evicted_of_class]);
     }
     let room = answer.value(Id::EntriesMax);
     let room = room.map(|room| format!("  room for {room}"));
@@ -185,9 +186,11 @@ fn write_history(out: &mut impl Write, hours: &[[u64; OUTCOMES]; HISTORY_HOURS])
         "Last seven days", "deferred", "came back", "at once"
     )?;
     for (day, hours) in hours.chunks(DAY_HOURS).enumerate() {
-        let sum = |of: fn(&[u64; OUTCOMES]) -> u64| -> u64 { hours.iter().map(of).sum() };
-        let (deferred_in_all, came_back) = (sum(deferred), sum(came_back));
-        let at_once = sum(|hour| hour.iter().sum()) - deferred_in_all - came_back;
+        let of_day = |of: fn(&[u64; OUTCOMES]) -> u64| sum(hours.iter().map(of));
+        let (deferred_in_all, came_back) = (of_day(deferred), of_day(came_back));
+        let at_once = of_day(|hour| sum(*hour))
+            .saturating_sub(deferred_in_all)
+            .saturating_sub(came_back);
         let graph: String = hours
             .iter()
             .rev()
@@ -210,7 +213,10 @@ fn write_history(out: &mut impl Write, hours: &[[u64; OUTCOMES]; HISTORY_HOURS])
 }
 
 fn deferred(hour: &[u64; OUTCOMES]) -> u64 {
-    hour[Outcome::New as usize] + hour[Outcome::EarlyRetry as usize]
+    sum([
+        hour[Outcome::New as usize],
+        hour[Outcome::EarlyRetry as usize],
+    ])
 }
 
 fn came_back(hour: &[u64; OUTCOMES]) -> u64 {
@@ -219,9 +225,14 @@ fn came_back(hour: &[u64; OUTCOMES]) -> u64 {
 
 /// Only nothing is blank.
 fn shade(number: u64, most: u64) -> char {
-    let steps = SHADES.len() as u64 - 1;
-    let shade = (number * steps).div_ceil(most.max(1));
+    let steps = SHADES.len() as u128 - 1;
+    let shade = (u128::from(number) * steps).div_ceil(most.max(1).into());
     char::from(SHADES[shade as usize])
+}
+
+/// Whoever is asked may answer any numbers.
+fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
 }
 
 fn age(seconds: u64) -> Age {
@@ -235,17 +246,22 @@ mod tests {
 
     /// A greylet that has counted as much as it can in a year of a million requests an hour.
     fn long_lived() -> Answer {
+        answer("3599", "999999")
+    }
+
+    /// Every metric has one value, and every outcome of an hour another.
+    fn answer(value: &str, count: &str) -> Answer {
         let mut lines = vec!["stats=yes".to_owned(), "version=10.10.10".to_owned()];
         for metric in METRICS {
             for label in metric.label.map_or(&[""][..], Label::values) {
                 let dot = if label.is_empty() { "" } else { "." };
-                lines.push(format!("{}{dot}{label}=3599", metric.name));
+                lines.push(format!("{}{dot}{label}={value}", metric.name));
             }
         }
         let names = Outcome::NAMES.join(",");
         lines.push(format!("hours={names}"));
         for ago in 0..HISTORY_HOURS {
-            let counts = ["999999"; OUTCOMES].join(",");
+            let counts = [count; OUTCOMES].join(",");
             lines.push(format!("hour.{ago}={counts}"));
         }
         Answer::read(&lines).expect("an answer")
@@ -268,9 +284,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_no_greylet_can_have_counted() {
+        let most = u64::MAX.to_string();
+        let mut screen = Vec::new();
+        write(&mut screen, &answer(&most, &most), "127.0.0.1:10023").expect("a Vec takes all");
+        let screen = String::from_utf8(screen).expect("UTF-8");
+        assert!(screen.contains(&format!("@ is {most}")), "{screen}");
+    }
+
+    #[test]
     fn shades() {
         let shades: String = (0..=18).map(|number| shade(number, 18)).collect();
         assert_eq!(shades, " ..::--==++**##%%@@");
         assert_eq!((shade(0, 0), shade(1, 1_000), shade(1, 1)), (' ', '.', '@'));
+        assert_eq!(shade(u64::MAX / 2, u64::MAX), '+');
     }
 }
