@@ -72,10 +72,13 @@ fn sieges(capacity: u32) -> [(&'static str, Siege); 7] {
     [
         ("an hour, no names", HOUR),
         ("an hour, lines", lines),
-        ("the same, table full of known ones", full(HOUR)),
+        ("an hour, no names, table full of known ones", full(HOUR)),
         ("an hour, lines, table full of known ones", full(lines)),
         ("an hour, lines, a fifth retries", retried(lines)),
-        ("the same, table full of known ones", full(retried(lines))),
+        (
+            "an hour, lines, a fifth retries, table full of known ones",
+            full(retried(lines)),
+        ),
         ("10,000,000, no names", LONG),
     ]
 }
