@@ -1135,31 +1135,6 @@ fn a_socket_that_cannot_be_made() {
     );
 }
 
-/// A socket of Postfix's in its place stays Postfix's, and takes orders as all do.
-#[test]
-fn a_socket_of_that_name() {
-    let scratch = Scratch::new("allowname");
-    let folder = scratch.path("db");
-    let control = format!("{folder}/control");
-    fs::create_dir_all(&folder).expect("a folder");
-    let options = [format!("--dbdir={folder}"), format!("--unix={control}")];
-    let mut command = greylet();
-    command.arg("serve").args(options);
-    let server = Server::start_command(command, 1);
-    let asked = |expected: &str| {
-        let mut client = Client::unix(&control);
-        client.send(request(&[]));
-        let reply = client.reply();
-        assert!(reply.starts_with(expected), "{reply}");
-    };
-    asked("action=DEFER");
-    let mode = fs::metadata(&control).expect("a socket").permissions();
-    assert_eq!(mode.mode() & 0o777, 0o666);
-    order(&["allow", "b@r.example"], &control);
-    asked("action=DUNNO");
-    drop(server);
-}
-
 /// The administrator gets through when all connections are taken, and his own cannot be used up.
 #[test]
 fn at_the_connection_limit() {

@@ -32,28 +32,6 @@ fn real_postfix_requests() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
-    const REQUESTS: usize = 10_000;
-    let server = Server::start(&["--quiet", "--greylist-text=for %r"]);
-    let mut client = server.connect();
-    let mut sender = server.connect();
-    std::mem::swap(client.stream(), sender.stream());
-    let to = |number: usize| format!("b@r{number}.example");
-    let requests: String = (0..REQUESTS)
-        .map(|number| request(&[("recipient", Some(&to(number)))]))
-        .collect();
-    let stream = client.stream().try_clone().expect("a second handle");
-    let writer = std::thread::spawn(move || (&stream).write_all(requests.as_bytes()));
-    for number in 0..REQUESTS {
-        assert_eq!(
-            client.action(),
-            format!("DEFER_IF_PERMIT for r{number}.example")
-        );
-    }
-    writer.join().expect("no panic").expect("all is taken");
-}
-
-#[test]
 fn who_has_said_its_last_gets_its_answers() {
     const REQUESTS: usize = 1_000;
     let server = Server::start(&["--quiet"]);
@@ -188,60 +166,6 @@ fn complaints_do_not_drown_the_log() {
 }
 
 #[test]
-fn half_a_request_holds_up_nobody() {
-    let server = Server::start(&["--quiet"]);
-    let mut halves: Vec<_> = (0..100).map(|_| server.connect()).collect();
-    let request = request(&[]);
-    let (first, second) = request.split_at(40);
-    for client in &mut halves {
-        client.send(first);
-    }
-    assert!(
-        server
-            .connect()
-            .ask(&request)
-            .starts_with("DEFER_IF_PERMIT ")
-    );
-    for client in &mut halves {
-        assert!(client.ask(second).starts_with("DEFER_IF_PERMIT "));
-    }
-}
-
-/// The answers do not fit into the socket, so greylet must wait with some, and with reading more.
-#[test]
-fn answers_that_nobody_reads_hold_up_nobody() {
-    let scratch = Scratch::new("deaf");
-    let socket = scratch.path("policy");
-    let server = Server::start_on(&[&format!("--unix={socket}")], &["--quiet"]);
-    let mut deaf = Client::unix(&socket);
-    let requests = request(&[]).repeat(100);
-    let patience = std::time::Duration::from_millis(500);
-    deaf.stream()
-        .set_write_timeout(Some(patience))
-        .expect("a timeout");
-    let mut sent_bytes = 0;
-    // Until nothing is taken any more, for a time in which all of it could have been.
-    while let Ok(bytes) = deaf
-        .stream()
-        .write(&requests.as_bytes()[sent_bytes % requests.len()..])
-    {
-        sent_bytes += bytes;
-        assert!(sent_bytes < 1 << 26, "greylet takes requests without end");
-    }
-    assert!(
-        Client::unix(&socket)
-            .ask(request(&[]))
-            .starts_with("DEFER_IF_PERMIT ")
-    );
-    // What was taken is answered when it is wanted.
-    let whole = sent_bytes / request(&[]).len();
-    for _ in 0..whole {
-        assert!(deaf.action().starts_with("DEFER_IF_PERMIT "));
-    }
-    drop(server);
-}
-
-#[test]
 fn without_descriptors_one_gives_way() {
     let mut server = Server::start(&[]);
     let mut honest = server.connect();
@@ -313,29 +237,6 @@ fn at_the_limit_the_one_that_never_asked_gives_way() {
         counts.contains("6 connections, limit reached 2 times, 1 closed"),
         "{counts}"
     );
-}
-
-#[test]
-fn without_descriptors_it_makes_do_with_fewer_connections() {
-    let mut shell = std::process::Command::new("sh");
-    let serve = format!(
-        "ulimit -n 64; exec {} serve --dbdir= --inet=127.0.0.1:0",
-        greylet_path()
-    );
-    shell.arg("-c").arg(serve);
-    let mut server = Server::start_command(shell, 1);
-    let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
-    assert!(
-        clients[99]
-            .ask(request(&[]))
-            .starts_with("DEFER_IF_PERMIT ")
-    );
-    assert!(server.stop(Signal::SIGTERM).success());
-    let fewer = server
-        .log
-        .iter()
-        .any(|line| line.contains("connections instead of 256"));
-    assert!(fewer, "{:?}", server.log);
 }
 
 /// For a server whose log cannot be asked whether it listens.
@@ -415,35 +316,6 @@ fn quiet_and_verbose() {
             (greylisted, data)
         );
         assert_eq!((count("listening on"), count("SIGTERM received")), (1, 1));
-    }
-}
-
-/// A log that nobody reads, and one whose reader has gone.
-#[test]
-fn the_log_never_holds_up_mail() {
-    for reader_stays in [true, false] {
-        let scratch = Scratch::new(if reader_stays { "stuck" } else { "gone" });
-        let socket = scratch.path("policy");
-        let mut child = greylet()
-            .args(["serve", "--dbdir=", "--unix", &socket])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("greylet starts");
-        let reader = (child.stdout.take(), child.stderr.take());
-        let mut client = connected_when_there(&socket);
-        if !reader_stays {
-            drop(reader.0);
-            drop(reader.1);
-        }
-        // Several times what the pipe and the buffer hold.
-        for number in 0..5_000 {
-            let action = client.ask(request_from(&format!("s{number}x@s.example")));
-            assert!(action.starts_with("DEFER_IF_PERMIT "));
-        }
-        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-        kill(pid, Signal::SIGTERM).expect("it is running");
-        assert!(child.wait().expect("it ends").success());
     }
 }
 

@@ -2,6 +2,8 @@
 //! under it; when there is none, the connection that needs its own least gives way.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
 
 use smol::Task;
 
@@ -21,6 +23,8 @@ pub(super) struct Admission {
     given_way: Cell<u64>,
     /// Connections that there have been; tells which of two is older.
     admitted: Cell<u64>,
+    /// Who waits for a place: the one task that takes connections.
+    waiter: Cell<Option<Waker>>,
 }
 
 struct Connection {
@@ -48,6 +52,7 @@ impl Admission {
             slots: RefCell::new(slots),
             given_way: Cell::new(0),
             admitted: Cell::new(0),
+            waiter: Cell::new(None),
         }
     }
 
@@ -74,6 +79,18 @@ impl Admission {
     /// Whether there is room for one more.
     pub(super) fn has_room(&self) -> bool {
         self.slots.borrow().iter().any(Option::is_none)
+    }
+
+    /// Waits until a place is given back.
+    pub(super) async fn room(&self) {
+        poll_fn(|context| match self.has_room() {
+            true => Poll::Ready(()),
+            false => {
+                self.waiter.set(Some(context.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Closes the connection that needs its place least: the oldest of those that have never been answered, if it is not young;
@@ -143,6 +160,9 @@ impl Drop for Admitted<'_> {
         drop(slots);
         if let Some(task) = ended.and_then(|connection| connection.task) {
             task.detach();
+        }
+        if let Some(waiter) = self.admission.waiter.take() {
+            waiter.wake();
         }
     }
 }
@@ -232,5 +252,28 @@ mod tests {
             assert!(admission.has_room());
         }
         assert_eq!((admission.admitted(), admission.given_way()), (3, 0));
+    }
+
+    /// Nobody else would tell it.
+    #[test]
+    fn who_waits_for_a_place_hears_of_it() {
+        let admission = Admission::new(1);
+        let executor = LocalExecutor::new();
+        let waiting = executor.spawn(admission.room());
+        while executor.try_tick() {}
+        assert!(waiting.is_finished());
+        let (leave, left) = smol::channel::bounded::<()>(1);
+        assert!(admission.admit(at(500), |admitted| {
+            executor.spawn(async move {
+                let _ = left.recv().await;
+                drop(admitted);
+            })
+        }));
+        let waiting = executor.spawn(admission.room());
+        while executor.try_tick() {}
+        assert!(!waiting.is_finished());
+        drop(leave);
+        while executor.try_tick() {}
+        assert!(waiting.is_finished());
     }
 }

@@ -42,16 +42,11 @@ pub(super) const CONNECTIONS_MAX: usize = 4;
 /// Mode of that socket.
 const MODE: u32 = 0o600;
 
-/// Opens the socket in the folder, unless it is one that Postfix has, which takes orders too. That it cannot be is no reason not to serve.
-pub(super) fn open(folder: &Folder, listeners: &[Listener]) -> Option<Listener> {
+/// Opens the socket in the folder. That it cannot be is no reason not to serve.
+pub(super) fn open(folder: &Folder) -> Option<Listener> {
     let path = folder.file("control");
-    let there = fs::symlink_metadata(&path).ok();
-    if let Some(file) = &there
-        && listeners.iter().any(|listener| listener.is_at(file))
-    {
-        return None;
-    }
-    if folder.is_locked() && there.is_some_and(|file| file.file_type().is_socket()) {
+    let is_socket = |file: fs::Metadata| file.file_type().is_socket();
+    if folder.is_locked() && fs::symlink_metadata(&path).is_ok_and(is_socket) {
         // Whoever made it is gone, even if it was another user, whose socket we may not try. If it stays, that is told of below.
         let _ = fs::remove_file(&path);
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -104,12 +104,6 @@ impl Listener {
     /// The address that it really listens on, as `--inet` and `--unix` have it.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
-    }
-
-    /// Whether a file is that of the Unix socket.
-    pub(super) fn is_at(&self, file: &Metadata) -> bool {
-        let ours = self.file.as_ref();
-        ours.is_some_and(|ours| ours.is(file.dev(), file.ino()))
     }
 
     /// Gives the file of a Unix socket to the user that the daemon goes on as, so that --socketmode means that user and

@@ -239,7 +239,7 @@ fn serve_until_signal(
     // Of the user that we are now, and in a folder that no other greylet has, not even while its file is removed.
     let control = store
         .as_ref()
-        .and_then(|store| control::open(store.folder(), &listeners));
+        .and_then(|store| control::open(store.folder()));
     if let Some(background) = background {
         background.detach()?;
     }
@@ -523,7 +523,8 @@ async fn wait_for_room(shared: &Shared<'_>) {
                 "all connections are in use, and new ones have to wait: raise --max-connections"
             ),
         );
-        shared.reactor.sleep(ACCEPT_PAUSE).await;
+        // One may become old enough to give way.
+        future::or(shared.admission.room(), shared.reactor.sleep(ACCEPT_PAUSE)).await;
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! `cargo bench --bench load` compares requests/s, latency and CPU per request; `cargo bench --bench load -- memory` shows what a
 //! flood does to greylet's memory, `-- lists` what long lists cost, `-- providers` what knowing clients by name gains, `-- flash` what is written to
-//! flash and when; `-- --help` lists the options. All print
+//! flash and when, `-- floods` whom spam in numbers delays; `-- --help` lists the options. All print
 //! Markdown, need nothing but loopback and clean up behind themselves. `cargo test --all-targets` only tries whether comparison and simulation still run.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`comparison`], [`memory`], [`lists`], [`providers`], [`flash`] | the modes: what is measured, and the table of it |
+//! | [`comparison`], [`memory`], [`lists`], [`providers`], [`flash`], [`floods`] | the modes: what is measured, and the table of it |
 //! | [`server`], [`address`] | a server as a child process, and where it listens |
 //! | [`limit`] | the fastest server there could be |
 //! | [`smol_server`] | an empty server of smol |
@@ -16,6 +16,7 @@
 //! | [`request`] | what is asked |
 //! | [`cores`] | which core runs what |
 //! | [`process`], [`machine`], [`others`] | what /proc says |
+//! | [`siege`], [`simulated`] | a flood, and an engine to which it comes |
 //! | [`random`] | choices that follow from a seed |
 //! | [`scratch`] | a folder for the time being |
 
@@ -25,6 +26,7 @@ mod comparison;
 mod cores;
 mod flash;
 mod flood;
+mod floods;
 mod limit;
 mod lists;
 mod machine;
@@ -38,6 +40,11 @@ mod random;
 mod request;
 mod scratch;
 mod server;
+#[path = "../floods/siege.rs"]
+#[allow(dead_code)]
+mod siege;
+#[path = "../floods/simulated.rs"]
+mod simulated;
 mod smol_server;
 
 use std::io::Write;
@@ -92,6 +99,7 @@ fn run(words: &[String]) -> Result<(), String> {
         Topic::Lists => lists::measure(&options, cores)?,
         Topic::Providers => providers::measure(providers::GATEWAYS),
         Topic::Flash => flash::measure(&options)?,
+        Topic::Floods => floods::measure(),
     };
     print(&format!("{head}\n{table}"))
 }

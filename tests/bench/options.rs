@@ -9,6 +9,7 @@ cargo bench --bench load -- memory [OPTIONS]  resident memory idle, with a full 
 cargo bench --bench load -- lists             what long lists of clients cost
 cargo bench --bench load -- providers         what knowing clients by name gains, simulated
 cargo bench --bench load -- flash             what is written to flash, and how long restarts take; needs strace
+cargo bench --bench load -- floods            whom floods of spam delay, simulated
 
   --rounds N       rounds of which the medians are shown (default 5, about three minutes)
   --postgrey       measure an installed Postgrey too
@@ -41,6 +42,8 @@ pub(crate) enum Topic {
     Providers,
     /// What is written to flash.
     Flash,
+    /// Floods of spam.
+    Floods,
 }
 
 /// What to measure, and how.
@@ -104,6 +107,7 @@ impl Options {
                 "lists" => options.topic = Topic::Lists,
                 "providers" => options.topic = Topic::Providers,
                 "flash" => options.topic = Topic::Flash,
+                "floods" => options.topic = Topic::Floods,
                 "--postgrey" => options.postgrey = true,
                 "--rounds" => options.rounds = number(name, &value()?)?,
                 "--requests" => requests = Some(number(name, &value()?)?),

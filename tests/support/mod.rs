@@ -192,12 +192,7 @@ impl Server {
 
     /// A connection to the first TCP address.
     pub fn connect(&self) -> Client<TcpStream> {
-        let address: SocketAddr = self.listening[0].parse().expect("a TCP address");
-        let stream = TcpStream::connect(address).expect("greylet takes connections");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a read timeout");
-        Client::new(stream)
+        Client::tcp(self.listening[0].parse().expect("a TCP address"))
     }
 
     /// Has it save, and waits until it says that it has.
@@ -233,6 +228,17 @@ impl Drop for Server {
 /// A connection to a policy server.
 pub struct Client<S> {
     reader: BufReader<S>,
+}
+
+impl Client<TcpStream> {
+    /// A connection to a TCP port.
+    pub fn tcp(address: SocketAddr) -> Client<TcpStream> {
+        let stream = TcpStream::connect(address).expect("greylet takes connections");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a read timeout");
+        Client::new(stream)
+    }
 }
 
 impl Client<UnixStream> {

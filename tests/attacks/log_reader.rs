@@ -1,0 +1,16 @@
+//! A log that nobody reads, and one whose reader has gone.
+
+use crate::pipeline::{TEXT, ask_at_once};
+use crate::target::{LogReader, ONE_CLIENT_KB, Target};
+
+#[test]
+fn the_log_never_holds_up_mail() {
+    for reader in [LogReader::Stuck, LogReader::Gone] {
+        let options = ["--verbose", TEXT];
+        let mut target = Target::start_with_log("logreader", &options, reader);
+        // Several times what the pipe and the buffer hold.
+        ask_at_once(&target.doors, "r", 10_000);
+        target.assert_unharmed(&format!("log reader {reader:?}"), ONE_CLIENT_KB);
+        target.stop();
+    }
+}

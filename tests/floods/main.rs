@@ -1,0 +1,110 @@
+//! Floods of spam, on the engine and through the real binary: who is delayed by them, and who is not.
+//!
+//! Each overfills the table many times; `cargo bench --bench load -- floods` shows what larger ones do, and what it costs.
+
+#[path = "../postgrey/random.rs"]
+#[allow(dead_code)]
+mod random;
+mod served;
+#[allow(dead_code)]
+mod siege;
+#[allow(dead_code)]
+mod simulated;
+#[path = "../support/mod.rs"]
+mod support;
+
+use greylet::engine::table::Class;
+
+use crate::served::Served;
+use crate::siege::{Bots, Outcome, Passed, Siege};
+use crate::simulated::with_gateway;
+use crate::support::say;
+
+/// Small tables, which 120,000 triplets fill many times, and who floods them.
+const SIEGES: [(u32, Bots); 2] = [(2_048, Bots::Lines), (16_384, Bots::Nameless)];
+
+/// As long as a chain may get by chance.
+const CHAIN_MAX: u32 = 14;
+
+fn siege(bots: Bots) -> Siege {
+    Siege {
+        bots,
+        spam_a_second: 100,
+        retried_percent: 0,
+        seconds: 1_200,
+        known_entries_before: None,
+    }
+}
+
+/// No newcomer with a verified name is deferred twice, and no correspondent once.
+fn assert_nobody_is_harmed(outcome: Outcome, what: &str) {
+    say(&format!("{what}: {outcome:?}"));
+    let all = |of: Passed| of.of > 0 && of.passed == of.of;
+    assert!(all(outcome.named), "{what}: {outcome:?}");
+    assert!(all(outcome.correspondence), "{what}: {outcome:?}");
+    assert_eq!(outcome.spam.passed, 0, "{what}: {outcome:?}");
+}
+
+fn besiege(capacity: u32, siege: Siege) -> Outcome {
+    let what = format!("{capacity} entries, {siege:?}");
+    with_gateway(capacity, |gateway| {
+        let mut longest_chain = 0;
+        let outcome = siege.run(gateway, |gateway| {
+            let table = gateway.engine.table();
+            longest_chain = longest_chain.max(table.longest_chain());
+        });
+        assert_nobody_is_harmed(outcome, &what);
+        let table = gateway.engine.table();
+        assert_eq!(table.len(), capacity, "{what}: it was not overfilled");
+        assert!(table.len_of(Class::Plain) > 0, "{what}");
+        assert!(longest_chain <= CHAIN_MAX, "{what}: {longest_chain}");
+        outcome
+    })
+}
+
+#[test]
+fn one_shot_spam() {
+    for (capacity, bots) in SIEGES {
+        besiege(capacity, siege(bots));
+    }
+}
+
+#[test]
+fn one_shot_spam_on_a_table_full_of_what_has_passed() {
+    for (capacity, bots) in SIEGES {
+        let siege = Siege {
+            known_entries_before: Some(capacity),
+            ..siege(bots)
+        };
+        besiege(capacity, siege);
+    }
+}
+
+/// They pass, as anybody who retries does, and push out nobody who is proven.
+#[test]
+fn a_botnet_of_which_a_fifth_retries() {
+    for (capacity, bots) in SIEGES {
+        let siege = Siege {
+            // So few that what waits in the table is there when it is retried.
+            spam_a_second: u64::from(capacity) / 800,
+            retried_percent: 20,
+            seconds: 3_600,
+            ..siege(bots)
+        };
+        let outcome = besiege(capacity, siege);
+        assert!(outcome.retried_spam.passed > 0, "{outcome:?}");
+    }
+}
+
+/// The table that greylet has when nothing is said.
+#[test]
+fn through_the_binary() {
+    let siege = Siege {
+        retried_percent: 20,
+        ..siege(Bots::Lines)
+    };
+    let mut served = Served::start();
+    let outcome = siege.run(&mut served, |_| {});
+    assert_nobody_is_harmed(outcome, &format!("the binary, {siege:?}"));
+    assert!(outcome.retried_spam.passed > 0, "{outcome:?}");
+}
