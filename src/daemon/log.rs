@@ -247,7 +247,6 @@ impl Stream {
         if self.lines.len() - self.written_bytes > PIECE_BYTES_MAX && self.syslog.is_none() {
             self.write_piece(to);
         }
-        self.lost_lines += u64::from(!pushed);
         self.dropped_lines = if pushed {
             0
         } else {

@@ -25,24 +25,28 @@ pub(super) fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
 
 /// Where the first LF or NUL is.
 pub(super) fn position_of_line_end(bytes: &[u8]) -> Option<usize> {
-    let is_end = |&byte: &u8| byte == b'\n' || byte == 0;
+    let mut start = 0;
+    loop {
+        let found = start + position_up_to(&bytes[start..], b'\n')?;
+        if matches!(bytes[found], b'\n' | 0) {
+            return Some(found);
+        }
+        start = found + 1;
+    }
+}
+
+/// Where the first byte is that is not above another, which is of ASCII.
+pub(super) fn position_up_to(bytes: &[u8], highest: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let number = u64::from_le_bytes(*word);
-        // Some byte is an LF or less, and the first such one is hardly ever anything else than these two.
-        let found = number.wrapping_sub(u64::from(b'\n' + 1) * ONES) & !number & HIGH_BITS;
+        let word = u64::from_le_bytes(*word);
+        // Again the lowest mark is right.
+        let found = word.wrapping_sub(u64::from(highest + 1) * ONES) & !word & HIGH_BITS;
         if found != 0 {
-            let first = found.trailing_zeros() as usize / 8;
-            let place = match is_end(&word[first]) {
-                true => Some(first),
-                false => word.iter().position(is_end),
-            };
-            if let Some(place) = place {
-                return Some(8 * index + place);
-            }
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
         }
     }
-    let last = rest.iter().position(is_end);
+    let last = rest.iter().position(|&byte| byte <= highest);
     last.map(|index| bytes.len() - rest.len() + index)
 }
 
@@ -120,6 +124,10 @@ mod tests {
                         text.iter().position(is_end),
                         "{text:?}"
                     );
+                    for highest in [b'\n', b'='] {
+                        let naive = text.iter().position(|&byte| byte <= highest);
+                        assert_eq!(position_up_to(&text, highest), naive, "{text:?}");
+                    }
                     for wanted in [b'=', 0, 0x80, 0xff] {
                         let naive = text.iter().position(|&byte| byte == wanted);
                         assert_eq!(position(&text, wanted), naive, "{text:?} {wanted}");
