@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use heapless::Vec;
+use log::Level;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::daemon::Shared;
@@ -21,6 +22,7 @@ use crate::daemon::clock::header_date;
 use crate::daemon::complaints::Complaint;
 use crate::daemon::control::{self, carry_out, is_order};
 use crate::daemon::explain::{EXPLAIN, EXPLANATION_BYTES_MAX, Explained};
+use crate::daemon::log::log_line;
 use crate::daemon::reactor::Watched;
 use crate::daemon::stats::{self, STATS};
 use crate::engine::domain_name::domain_of;
@@ -356,9 +358,9 @@ fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict<'_>
             complain_of_request(shared, request, verdict.reason, now);
         }
         _ if !is_deferred && shared.logs_deferrals_only => {}
-        Reason::NotRecipientState => log::trace!("{line}"),
-        _ if verdict.repeated => log::trace!("{line}"),
-        _ => log::debug!("{line}"),
+        Reason::NotRecipientState => log_line(Level::Trace, &|to| line.append_to(to)),
+        _ if verdict.repeated => log_line(Level::Trace, &|to| line.append_to(to)),
+        _ => log_line(Level::Debug, &|to| line.append_to(to)),
     }
     if verdict.auto_whitelisted.client {
         log::info!("whitelisted: {}", Client(request));

@@ -244,6 +244,9 @@ impl Clients {
     /// The pool that a client of this name belongs to; of several the one with the shortest name, so that all whom that one covers are one client. It
     /// does not list the client.
     pub fn find_pool<'n>(&self, client_name: &'n [u8]) -> Option<Pool<'n>> {
+        if self.pools.is_empty() {
+            return None;
+        }
         let client_name = DomainName::parse(client_name)?;
         let (rule, length_bytes) =
             find_suffix(&self.pools, client_name.as_bytes(), is_label_border)?;
@@ -380,7 +383,11 @@ impl Addresses {
         let (local_part, domain) = (&address[..at], &address[at + 1..]);
         let mut longest = None;
         let mut hash = FnvHasher::default();
-        let domain_hash = self::hash(domain);
+        // Without addresses it is not worth hashing.
+        let domain_hash = match self.addresses.is_empty() {
+            true => 0,
+            false => self::hash(domain),
+        };
         for end in 0..=at {
             let is_user_end = end == at || local_part[end] == b'+' && end + 1 < at;
             if is_user_end {
@@ -464,17 +471,21 @@ fn find_suffixes(
 ) -> impl Iterator<Item = (u32, usize)> {
     let mut hash = FnvHasher::default();
     // Without words nothing is worth hashing.
-    let length_bytes = if words.is_empty() { 0 } else { text.len() };
-    (0..length_bytes).rev().filter_map(move |start| {
-        hash.write_u8(text[start].to_ascii_lowercase());
-        let before = start.checked_sub(1).map(|index| text[index]);
-        if !is_border(before) {
-            return None;
+    let mut start = if words.is_empty() { 0 } else { text.len() };
+    std::iter::from_fn(move || {
+        while start > 0 {
+            start -= 1;
+            hash.write_u8(text[start].to_ascii_lowercase());
+            if !is_border(text[..start].last().copied()) {
+                continue;
+            }
+            let suffix = &text[start..];
+            let is_it = |word: &[u8]| word.eq_ignore_ascii_case(suffix);
+            if let Some(rule) = words.find(hash.finish(), is_it) {
+                return Some((rule, suffix.len()));
+            }
         }
-        let suffix = &text[start..];
-        let is_it = |word: &[u8]| word.eq_ignore_ascii_case(suffix);
-        let rule = words.find(hash.finish(), is_it)?;
-        Some((rule, suffix.len()))
+        None
     })
 }
 
