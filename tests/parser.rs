@@ -197,16 +197,27 @@ fn what_is_not_plain_is_left_to_the_parser() {
         b"sender=a\n",
         b"sender=a",
         b"\r\n",
-        b"sender=a\r\n\n",
+        b"sender=a\r\n\r\n",
         b"sender\n\n",
         b"sender\nrecipient=a\n\n",
         b"sender=\0\n\n",
         b"a-b=c\n\n",
-        &[&line("sender", VALUE_BYTES_MAX + 8)[..], b"\n"].concat(),
-        &[&line("unknown", 1_023).repeat(64)[..], b"\n"].concat(),
+        &[&line("sender", VALUE_BYTES_MAX)[..], b"\n"].concat(),
+        &[&line("unknown", 1_023).repeat(4)[..], b"\n"].concat(),
     ] {
         assert_eq!(read_in_place(bytes), (vec![], bytes));
     }
+}
+
+/// As long as one can be, after which the next one begins.
+#[test]
+fn a_plain_request_that_just_fits() {
+    let longest = [&line("sender", VALUE_BYTES_MAX - 2)[..], b"\n"].concat();
+    let (requests, rest) = read_in_place(&longest);
+    assert_eq!((requests.len(), rest), (1, &b""[..]));
+    let two = [&longest[..], b"sender=a\n\n"].concat();
+    assert_eq!(read_in_place(&two).0, parsed([&two[..]]).unwrap());
+    assert_eq!(read_in_place(&two).0.len(), 2);
 }
 
 #[test]

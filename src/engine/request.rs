@@ -52,26 +52,23 @@ impl<'a> Request<'a> {
     /// Reads the request that bytes begin with, and tells its length. `None` if it is not there as a whole, or is not as plain as Postfix writes
     /// them; a [parser](RequestParser) then reads it, or says what is wrong.
     pub fn at_start_of(bytes: &'a [u8]) -> Option<(Request<'a>, usize)> {
+        // So no value, line or request can be too long.
+        let bytes = &bytes[..bytes.len().min(VALUE_BYTES_MAX)];
         let mut values = [None; KEPT];
-        let mut start = 0;
+        let mut rest = bytes;
         // A line of nothing but its LF ends it.
-        while *bytes.get(start)? != b'\n' {
-            let line = &bytes[start..];
-            let equals = position_up_to(line, b'=').filter(|&at| line[at] == b'=')?;
-            let (name, value) = (&line[..equals], &line[equals + 1..]);
-            let length = position_up_to(value, b'\n').filter(|&at| value[at] == b'\n')?;
-            let value = &value[..length];
-            if equals + 1 + length > VALUE_BYTES_MAX || value.last() == Some(&b'\r') {
-                return None;
-            }
+        while *rest.first()? != b'\n' {
+            let (name, from_equals) = rest.split_at(position_up_to(rest, b'=')?);
+            let value_and_rest = from_equals.strip_prefix(b"=")?;
+            let (value, from_line_end) =
+                value_and_rest.split_at(position_up_to(value_and_rest, b'\n')?);
+            rest = from_line_end.strip_prefix(b"\n")?;
             if let Some(kept) = Kept::of_name(name) {
-                values[kept as usize] = Some(kept.cut(value));
+                values[kept as usize] = Some(kept.cut(value.strip_suffix(b"\r").unwrap_or(value)));
             }
-            start += equals + 1 + length + 1;
         }
-        let length_bytes = start + 1;
-        let is_in_bounds = length_bytes <= REQUEST_BYTES_MAX;
-        is_in_bounds.then(|| (Request::of(|kept| values[kept as usize]), length_bytes))
+        let request = Request::of(|kept| values[kept as usize]);
+        Some((request, bytes.len() - rest.len() + 1))
     }
 
     fn of(get: impl Fn(Kept) -> Option<&'a [u8]>) -> Request<'a> {
@@ -163,6 +160,7 @@ const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 10 * WO
 
 impl Kept {
     /// Most names are none of these, and length and second letter tell so at once.
+    #[inline]
     fn of_name(name: &[u8]) -> Option<Kept> {
         let (whole, kept): (&[u8], Kept) = match (name.len(), *name.get(1)?) {
             (7, b'e') => (b"request", Kept::Request),

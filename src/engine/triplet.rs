@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 use std::net::IpAddr;
 
+use heapless::VecView;
 use siphasher::sip::SipHasher24;
 
 use crate::engine::domain_name::DomainName;
@@ -54,51 +55,87 @@ pub enum SenderForm {
     Folded,
 }
 
-/// The sender and the recipient of a mail, as they go into fingerprints.
-pub struct Parties {
+/// Where [`Parties`] are put together: 8 kB, which stay where they are.
+pub struct Room {
     sender: Address,
     recipient: Address,
+}
+
+impl Room {
+    /// With nothing in it.
+    #[inline]
+    pub const fn new() -> Room {
+        Room {
+            sender: Address::new(),
+            recipient: Address::new(),
+        }
+    }
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room::new()
+    }
+}
+
+/// The sender and the recipient of a mail, as they go into fingerprints.
+pub struct Parties<'b> {
+    sender: &'b [u8],
+    recipient: &'b [u8],
     is_sender_folded: bool,
 }
 
-impl Parties {
+impl<'b> Parties<'b> {
     /// Normalises both: the sender into the given form, the recipient, as Postgrey, into lower case.
-    // Inlined, as they have 8 kB, which would be copied to the caller.
-    #[inline]
-    pub fn new(form: SenderForm, sender: &[u8], recipient: &[u8]) -> Parties {
-        let mut parties = Parties::empty();
-        match form {
-            SenderForm::Postgrey => normalise_sender(sender, &mut parties.sender),
-            SenderForm::Folded => {
-                parties.is_sender_folded = fold_sender(sender, recipient, &mut parties.sender);
+    pub fn new(
+        form: SenderForm,
+        sender: &[u8],
+        recipient: &[u8],
+        room: &'b mut Room,
+    ) -> Parties<'b> {
+        Parties::put_together(recipient, room, |to| match form {
+            SenderForm::Postgrey => {
+                normalise_sender(sender, to);
+                false
             }
-        }
-        append_lower_case(&mut parties.recipient, recipient);
-        parties
+            SenderForm::Folded => fold_sender(sender, recipient, to),
+        })
     }
 
     /// Those of a key in Postgrey's database, where both are normalised already. To do that again would not do: what was `PRVS=`
     /// has become `prvs=` there, which Postgrey would now take off.
-    pub fn from_postgrey(form: SenderForm, sender: &[u8], recipient: &[u8]) -> Parties {
-        let mut parties = Parties::empty();
-        match form {
-            SenderForm::Postgrey => append_lower_case(&mut parties.sender, sender),
+    pub fn from_postgrey(
+        form: SenderForm,
+        sender: &[u8],
+        recipient: &[u8],
+        room: &'b mut Room,
+    ) -> Parties<'b> {
+        Parties::put_together(recipient, room, |to| match form {
+            SenderForm::Postgrey => {
+                append_lower_case(to, sender);
+                false
+            }
             SenderForm::Folded => {
                 // Folding normalises first, but makes the same of what is normalised already.
-                fold_sender(sender, recipient, &mut parties.sender);
-                parties.is_sender_folded = parties.sender != sender;
+                fold_sender(sender, recipient, to);
+                **to != *sender
             }
-        }
-        append_lower_case(&mut parties.recipient, recipient);
-        parties
+        })
     }
 
-    #[inline]
-    fn empty() -> Parties {
+    fn put_together(
+        recipient: &[u8],
+        room: &'b mut Room,
+        append_sender: impl FnOnce(&mut VecView<u8>) -> bool,
+    ) -> Parties<'b> {
+        room.sender.clear();
+        room.recipient.clear();
+        let is_sender_folded = append_sender(&mut room.sender);
+        append_lower_case(&mut room.recipient, recipient);
         Parties {
-            sender: Address::new(),
-            recipient: Address::new(),
-            is_sender_folded: false,
+            sender: &room.sender,
+            recipient: &room.recipient,
+            is_sender_folded,
         }
     }
 
@@ -109,12 +146,12 @@ impl Parties {
 
     /// The sender's form.
     pub fn sender(&self) -> &[u8] {
-        &self.sender
+        self.sender
     }
 
     fn fingerprint(&self, mut hash: Hash) -> Fingerprint {
-        hash.field(&self.sender);
-        hash.field(&self.recipient);
+        hash.field(self.sender);
+        hash.field(self.recipient);
         hash.finish()
     }
 }
@@ -157,7 +194,7 @@ impl FingerprintKey {
     }
 
     /// The fingerprints of a mail from a client to a recipient.
-    pub fn triplet(&self, client: &Client<'_>, parties: &Parties) -> Triplet {
+    pub fn triplet(&self, client: &Client<'_>, parties: &Parties<'_>) -> Triplet {
         let by_whereabouts = match client.whereabouts {
             Whereabouts::Network(network) => self.hash_address(Domain::NetworkTriplet, network),
             Whereabouts::Host(address) => self.hash_address(Domain::HostTriplet, address),
@@ -177,7 +214,7 @@ impl FingerprintKey {
     }
 
     /// The fingerprint under which it stands that the recipient of a mail wrote to its sender.
-    pub fn written_to(&self, parties: &Parties) -> Fingerprint {
+    pub fn written_to(&self, parties: &Parties<'_>) -> Fingerprint {
         parties.fingerprint(self.hash(Domain::WrittenTo))
     }
 
@@ -378,26 +415,32 @@ impl Hash {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.write_changed(bytes, |_| {});
+        match self.room_for(bytes.len()) {
+            Some(room) => room.copy_from_slice(bytes),
+            None => self.hash.write(bytes),
+        }
     }
 
     /// Bytes in lower case, without their length.
     fn write_in_lower_case(&mut self, bytes: &[u8]) {
-        self.write_changed(bytes, make_lower_case);
+        for piece in bytes.chunks(GATHERED_BYTES_MAX) {
+            if let Some(room) = self.room_for(piece.len()) {
+                room.copy_from_slice(piece);
+                make_lower_case(room);
+            }
+        }
     }
 
-    #[inline]
-    fn write_changed(&mut self, bytes: &[u8], change: impl Fn(&mut [u8])) {
-        for piece in bytes.chunks(GATHERED_BYTES_MAX) {
-            if GATHERED_BYTES_MAX - self.gathered_bytes < piece.len() {
-                self.hash.write(&self.gathered[..self.gathered_bytes]);
-                self.gathered_bytes = 0;
-            }
-            let gathered = &mut self.gathered[self.gathered_bytes..][..piece.len()];
-            gathered.copy_from_slice(piece);
-            change(gathered);
-            self.gathered_bytes += piece.len();
+    /// Where so many bytes go. What has been gathered before is hashed if there is no room behind it. None if they are too many.
+    fn room_for(&mut self, bytes: usize) -> Option<&mut [u8]> {
+        if GATHERED_BYTES_MAX - self.gathered_bytes < bytes {
+            self.hash.write(&self.gathered[..self.gathered_bytes]);
+            self.gathered_bytes = 0;
         }
+        let start = self.gathered_bytes;
+        let room = self.gathered.get_mut(start..start + bytes)?;
+        self.gathered_bytes = start + bytes;
+        Some(room)
     }
 
     /// A field with its length in front, so that no two lists of fields are the same bytes.
@@ -436,7 +479,8 @@ mod tests {
 
     fn triplet(key: &FingerprintKey, client: &Client<'_>, parties: [&str; 2]) -> Fingerprint {
         let [sender, recipient] = parties.map(str::as_bytes);
-        let parties = Parties::new(SenderForm::Postgrey, sender, recipient);
+        let mut room = Room::new();
+        let parties = Parties::new(SenderForm::Postgrey, sender, recipient, &mut room);
         key.triplet(client, &parties).first
     }
 
@@ -459,6 +503,7 @@ mod tests {
                 SenderForm::Postgrey,
                 b"a@s.example",
                 b"b@r.example",
+                &mut Room::new(),
             )),
             triplet(&FingerprintKey::new([8; 16]), &network, parties),
         ];
@@ -473,7 +518,9 @@ mod tests {
 
     #[test]
     fn an_organisation_comes_before_the_network() {
-        let parties = Parties::new(SenderForm::Folded, b"a@s.example", b"b@r.example");
+        let mut room = Room::new();
+        let form = SenderForm::Folded;
+        let parties = Parties::new(form, b"a@s.example", b"b@r.example", &mut room);
         let by_name = Lookup::default();
         let of = |lookup: Lookup, address: &str, name: &'static str| {
             let client = lookup.client(address.parse().unwrap(), name.as_bytes(), b"", None);
