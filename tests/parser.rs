@@ -20,6 +20,10 @@ fn attributes(request: &Request<'_>) -> Attributes {
         request.etrn_domain,
         request.sasl_username,
         request.policy_test_time,
+        request.server_address,
+        request.server_port,
+        request.policy_context,
+        request.for_seconds,
     ]
     .into_iter()
     .map(|value| value.map(<[u8]>::to_vec))
@@ -38,11 +42,20 @@ fn parsed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Attribut
             if fed.complete {
                 requests.push(attributes(&parser.request()));
                 parser.clear();
-                assert!(parser.is_at_start());
             }
         }
     }
     Ok(requests)
+}
+
+/// The requests that bytes begin with, as long as they are whole and plain, and what follows.
+fn read_in_place(mut bytes: &[u8]) -> (Vec<Attributes>, &[u8]) {
+    let mut requests = Vec::new();
+    while let Some((request, length_bytes)) = Request::at_start_of(bytes) {
+        requests.push(attributes(&request));
+        bytes = &bytes[length_bytes..];
+    }
+    (requests, bytes)
 }
 
 fn one(bytes: &[u8]) -> Result<Attributes, Malformed> {
@@ -64,6 +77,8 @@ fn postfix_requests() -> Vec<u8> {
 fn real_requests() {
     let requests = parsed([&postfix_requests()[..]]).unwrap();
     assert_eq!(requests.len(), 9);
+    let bytes = postfix_requests();
+    assert_eq!(read_in_place(&bytes), (requests.clone(), &b""[..]));
     let get = |request: usize, attribute: usize| {
         requests[request][attribute]
             .as_deref()
@@ -139,6 +154,70 @@ fn values() {
     assert_eq!(sender(b"Sender=a\n\n"), None);
     assert_eq!(sender(b"=x=y\nsenders=a\nsende=a\n\n"), None);
     assert_eq!(sender(b"sender=\xff\xfe\n\n"), Some(b"\xff\xfe".to_vec()));
+}
+
+#[test]
+fn each_attribute_has_its_place() {
+    let names = [
+        "request",
+        "protocol_state",
+        "client_address",
+        "client_name",
+        "sender",
+        "recipient",
+        "instance",
+        "queue_id",
+        "etrn_domain",
+        "sasl_username",
+        "policy_test_time",
+        "server_address",
+        "server_port",
+        "policy_context",
+        "for_seconds",
+    ];
+    for (place, name) in names.iter().enumerate() {
+        let value = match *name {
+            // Only whether it is there counts.
+            "etrn_domain" => "",
+            name => name,
+        };
+        let mut expected = vec![None; names.len()];
+        expected[place] = Some(value.as_bytes().to_vec());
+        let request = format!("{name}={value}\n{name}s=no\n_{}=no\n\n", &name[1..]);
+        let bytes = request.as_bytes();
+        assert_eq!(one(bytes).unwrap(), expected);
+        assert_eq!(read_in_place(bytes), (vec![expected], &b""[..]));
+    }
+}
+
+#[test]
+fn what_is_not_plain_is_left_to_the_parser() {
+    for bytes in [
+        &b""[..],
+        b"sender=a\n",
+        b"sender=a",
+        b"\r\n",
+        b"sender=a\r\n\r\n",
+        b"sender\n\n",
+        b"sender\nrecipient=a\n\n",
+        b"sender=\0\n\n",
+        b"a-b=c\n\n",
+        &[&line("sender", VALUE_BYTES_MAX)[..], b"\n"].concat(),
+        &[&line("unknown", 1_023).repeat(4)[..], b"\n"].concat(),
+    ] {
+        assert_eq!(read_in_place(bytes), (vec![], bytes));
+    }
+}
+
+/// As long as one can be, after which the next one begins.
+#[test]
+fn a_plain_request_that_just_fits() {
+    let longest = [&line("sender", VALUE_BYTES_MAX - 2)[..], b"\n"].concat();
+    let (requests, rest) = read_in_place(&longest);
+    assert_eq!((requests.len(), rest), (1, &b""[..]));
+    let two = [&longest[..], b"sender=a\n\n"].concat();
+    assert_eq!(read_in_place(&two).0, parsed([&two[..]]).unwrap());
+    assert_eq!(read_in_place(&two).0.len(), 2);
 }
 
 #[test]
@@ -224,5 +303,7 @@ proptest! {
         let bytes = bytes.concat();
         let whole = parsed([&bytes[..]]);
         prop_assert_eq!(parsed(bytes.chunks(length)), whole);
+        let (requests, rest) = read_in_place(&bytes);
+        prop_assert_eq!(parsed([&bytes[..bytes.len() - rest.len()]]), Ok(requests));
     }
 }

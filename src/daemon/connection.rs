@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use heapless::Vec;
+use log::Level;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::daemon::Shared;
@@ -21,6 +22,7 @@ use crate::daemon::clock::header_date;
 use crate::daemon::complaints::Complaint;
 use crate::daemon::control::{self, carry_out, is_order};
 use crate::daemon::explain::{EXPLAIN, EXPLANATION_BYTES_MAX, Explained};
+use crate::daemon::log::log_line;
 use crate::daemon::reactor::Watched;
 use crate::daemon::stats::{self, STATS};
 use crate::engine::domain_name::domain_of;
@@ -221,64 +223,77 @@ async fn answer_requests(connection: &Connection<'_, '_>) -> Result<Infallible, 
             Some(read_bytes) => read_bytes,
             None => continue,
         };
-        let in_progress = parser
-            .get_or_insert_with(|| shared.stocks.parsers.take())
-            .get();
         let input = &input[..read_bytes];
-        connection.answer_input(in_progress, input, output).await?;
-        if in_progress.is_at_start() {
-            parser = None;
+        let outcome = connection.answer_input(&mut parser, input, output).await;
+        // What was asked before is answered all the same.
+        if !matches!(outcome, Err(End::Closed | End::Broken(_))) {
+            stream.write(output).await?;
         }
+        outcome?;
     }
 }
 
-impl Connection<'_, '_> {
+impl<'a> Connection<'a, '_> {
     /// Answers every request that ends in the input.
     async fn answer_input(
         &self,
-        parser: &mut RequestParser,
+        parser: &mut Option<Taken<'a, RequestParser>>,
         mut input: &[u8],
         output: &mut Vec<u8, OUTPUT_BYTES>,
     ) -> Result<(), End> {
-        let mut outcome = Ok(());
         while !input.is_empty() {
-            match parser.feed(input) {
-                Ok(fed) if fed.complete => input = &input[fed.consumed_bytes..],
-                Ok(_) => break,
-                // What was asked before is answered all the same.
-                Err(malformed) => {
-                    outcome = Err(End::Malformed(malformed));
-                    break;
-                }
+            // Nearly always it is there as a whole.
+            if parser.is_none()
+                && let Some((request, length_bytes)) = Request::at_start_of(input)
+            {
+                self.answer_request(&request, output).await?;
+                input = &input[length_bytes..];
+                continue;
             }
-            let now = self.shared.clock.now();
-            let request = parser.request();
-            if self.is_local && request.request == Some(EXPLAIN) {
-                self.make_room(EXPLANATION_BYTES_MAX, output).await?;
-                explain(self.shared, &request, now, output);
-            } else if self.is_local && request.request == Some(STATS) {
-                let now = self.shared.test_time(&request).unwrap_or(now);
-                for piece in 0..stats::PIECES {
-                    self.make_room(stats::PIECE_BYTES_MAX, output).await?;
-                    stats::append_piece(output, piece, self.shared, now);
-                }
-            } else if self.is_unix && is_order(&request) {
-                self.make_room(control::ANSWER_BYTES_MAX, output).await?;
-                carry_out(self.shared, self.stream.get(), &request, now, output);
-            } else {
-                self.make_room(REPLY_BYTES_MAX, output).await?;
-                answer(self.shared, &request, now, output);
+            let in_progress = parser
+                .get_or_insert_with(|| self.shared.stocks.parsers.take())
+                .get();
+            let fed = in_progress.feed(input).map_err(End::Malformed)?;
+            if fed.complete {
+                self.answer_request(&in_progress.request(), output).await?;
+                *parser = None;
             }
-            self.admitted.answered(now);
-            parser.clear();
-            if self.shared.one_answer {
-                self.stream.write(output).await?;
-                hang_up(&self.stream);
-                return Err(End::Closed);
-            }
+            input = &input[fed.consumed_bytes..];
         }
-        self.stream.write(output).await?;
-        outcome
+        Ok(())
+    }
+
+    /// Answers a request, as soon as there is room.
+    async fn answer_request(
+        &self,
+        request: &Request<'_>,
+        output: &mut Vec<u8, OUTPUT_BYTES>,
+    ) -> Result<(), End> {
+        let shared = self.shared;
+        let now = shared.clock.now();
+        if self.is_local && request.request == Some(EXPLAIN) {
+            self.make_room(EXPLANATION_BYTES_MAX, output).await?;
+            explain(shared, request, now, output);
+        } else if self.is_local && request.request == Some(STATS) {
+            let now = shared.test_time(request).unwrap_or(now);
+            for piece in 0..stats::PIECES {
+                self.make_room(stats::PIECE_BYTES_MAX, output).await?;
+                stats::append_piece(output, piece, shared, now);
+            }
+        } else if self.is_unix && is_order(request) {
+            self.make_room(control::ANSWER_BYTES_MAX, output).await?;
+            carry_out(shared, self.stream.get(), request, now, output);
+        } else {
+            self.make_room(REPLY_BYTES_MAX, output).await?;
+            answer(shared, request, now, output);
+        }
+        self.admitted.answered(now);
+        if shared.one_answer {
+            self.stream.write(output).await?;
+            hang_up(&self.stream);
+            return Err(End::Closed);
+        }
+        Ok(())
     }
 
     /// Writes what is there if there is not room for so many bytes more.
@@ -343,9 +358,9 @@ fn log_verdict(shared: &Shared<'_>, request: &Request<'_>, verdict: &Verdict<'_>
             complain_of_request(shared, request, verdict.reason, now);
         }
         _ if !is_deferred && shared.logs_deferrals_only => {}
-        Reason::NotRecipientState => log::trace!("{line}"),
-        _ if verdict.repeated => log::trace!("{line}"),
-        _ => log::debug!("{line}"),
+        Reason::NotRecipientState => log_line(Level::Trace, &|to| line.append_to(to)),
+        _ if verdict.repeated => log_line(Level::Trace, &|to| line.append_to(to)),
+        _ => log_line(Level::Debug, &|to| line.append_to(to)),
     }
     if verdict.auto_whitelisted.client {
         log::info!("whitelisted: {}", Client(request));

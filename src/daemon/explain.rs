@@ -17,7 +17,7 @@ use crate::engine::request::Request;
 use crate::engine::table::{Class, Entry};
 use crate::engine::text::Printable;
 use crate::engine::time::{Age, Timestamp};
-use crate::engine::triplet::Parties;
+use crate::engine::triplet::{Parties, Room};
 use crate::engine::verdict::{Action, Reason};
 
 /// What a request asks for that wants an explanation.
@@ -146,7 +146,9 @@ impl Explained<'_> {
             sender, recipient, ..
         } = self.request;
         let (sender, recipient) = (sender.unwrap_or_default(), recipient.unwrap_or_default());
-        let parties = Parties::new(self.policy.lookup.sender_form(), sender, recipient);
+        let mut room = Room::new();
+        let form = self.policy.lookup.sender_form();
+        let parties = Parties::new(form, sender, recipient, &mut room);
         match (sender, facts.is_sender_folded) {
             (b"", _) => writeln!(to, "sender=none")?,
             (_, true) => writeln!(to, "sender={}, folded", Logged(parties.sender()))?,

@@ -6,7 +6,7 @@
 //! is worth knowing, as "whitelisted:") even with --quiet and --log=none, debug (one line a decision) by default, trace with --verbose.
 //! What is not logged is not even put into words.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use heapless::Vec;
+use heapless::{Vec, VecView};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -74,6 +74,9 @@ struct Stream {
     syslog: Option<Box<Syslog>>,
 }
 
+/// What appends the words of a line.
+type Words<'a> = &'a dyn Fn(&mut VecView<u8>) -> fmt::Result;
+
 /// Makes this the program's logger, with the level that shows `verbosity`; all goes to `syslog` if there is one.
 pub(super) fn start(verbosity: LevelFilter, syslog: Option<Syslog>) {
     let mut state = LOG.lock();
@@ -95,7 +98,7 @@ pub(super) fn abort_on_panic() {
     std::panic::set_hook(Box::new(|info| {
         // The lock may be held by the very code that panics.
         if let Ok(mut state) = LOG.state.try_lock() {
-            state.push(Level::Error, &format_args!("{info}; aborting"));
+            state.push(Level::Error, &|to| write!(to, "{info}; aborting"));
             drop(state);
             flush_for(Duration::from_secs(1));
         } else {
@@ -151,7 +154,24 @@ pub(super) fn flush_for(longest: Duration) {
     }
 }
 
+/// Logs a line of which there are many, without the detour over `std::fmt` that the macros of `log` take.
+pub(super) fn log_line(level: Level, words: Words<'_>) {
+    if level <= log::max_level() {
+        LOG.push(level, words);
+    }
+}
+
 impl ServeLog {
+    fn push(&self, level: Level, words: Words<'_>) {
+        let mut state = self.lock();
+        state.push(level, words);
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,15 +183,8 @@ impl Log for ServeLog {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
-        }
-        let mut state = self.lock();
-        state.push(record.level(), record.args());
-        let writer = state.writer.take();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
+        if self.enabled(record.metadata()) {
+            self.push(record.level(), &|to| to.write_fmt(*record.args()));
         }
     }
 
@@ -187,11 +200,11 @@ impl State {
         }
     }
 
-    fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) {
+    fn push(&mut self, level: Level, words: Words<'_>) {
         if level <= Level::Warn && self.out.syslog.is_none() {
-            self.err.push(level, message, &io::stderr());
+            self.err.push(level, words, &io::stderr());
         } else {
-            self.out.push(level, message, &io::stdout());
+            self.out.push(level, words, &io::stdout());
         }
     }
 
@@ -237,17 +250,16 @@ impl Stream {
 
     /// Appends a line, and before it the number of those that have been dropped; or drops it. When there is no room the
     /// reader gets one more chance to take some. Lines that fill a piece wait for no others.
-    fn push(&mut self, level: Level, message: &std::fmt::Arguments<'_>, to: &impl AsFd) {
-        let pushed = self.try_push(level, message) || {
+    fn push(&mut self, level: Level, words: Words<'_>, to: &impl AsFd) {
+        let pushed = self.try_push(level, words) || {
             self.write(to);
             self.forget_written();
-            self.try_push(level, message)
+            self.try_push(level, words)
         };
         self.lost_lines += u64::from(!pushed);
         if self.lines.len() - self.written_bytes > PIECE_BYTES_MAX && self.syslog.is_none() {
             self.write_piece(to);
         }
-        self.lost_lines += u64::from(!pushed);
         self.dropped_lines = if pushed {
             0
         } else {
@@ -256,22 +268,24 @@ impl Stream {
     }
 
     /// Appends all or nothing.
-    fn try_push(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> bool {
+    fn try_push(&mut self, level: Level, words: Words<'_>) -> bool {
         let start = self.lines.len();
-        let pushed = self.append_dropped().is_ok() && self.append_line(level, message).is_ok();
+        let pushed = self.append_dropped().is_ok() && self.append_line(level, words).is_ok();
         if !pushed {
             self.lines.truncate(start);
         }
         pushed
     }
 
-    fn append_dropped(&mut self) -> std::fmt::Result {
+    fn append_dropped(&mut self) -> fmt::Result {
         match self.dropped_lines {
             0 => Ok(()),
-            lines => self.append_line(
-                Level::Warn,
-                &format_args!("{lines} log lines were dropped: nobody read them in time"),
-            ),
+            lines => self.append_line(Level::Warn, &|to| {
+                write!(
+                    to,
+                    "{lines} log lines were dropped: nobody read them in time"
+                )
+            }),
         }
     }
 
@@ -285,7 +299,7 @@ impl Stream {
         }
     }
 
-    fn append_line(&mut self, level: Level, message: &std::fmt::Arguments<'_>) -> std::fmt::Result {
+    fn append_line(&mut self, level: Level, words: Words<'_>) -> fmt::Result {
         if let Some(syslog) = &self.syslog {
             syslog.write_prefix(&mut self.lines, level)?;
         } else if self.to_journal {
@@ -296,7 +310,7 @@ impl Stream {
             })?;
         }
         let start = self.lines.len();
-        self.lines.write_fmt(*message)?;
+        words(&mut self.lines)?;
         // One message is one line, whoever wrote it.
         if !is_plain(&self.lines[start..]) {
             for byte in &mut self.lines[start..] {
@@ -305,7 +319,7 @@ impl Stream {
                 }
             }
         }
-        self.lines.push(b'\n').map_err(|_| std::fmt::Error)
+        self.lines.push(b'\n').map_err(|_| fmt::Error)
     }
 
     /// Writes what can be written without blocking; false if something is left.
@@ -459,7 +473,7 @@ mod tests {
         let mut stream = Box::new(Stream::new());
         let line = "x".repeat(999);
         let push = |stream: &mut Stream| {
-            stream.push(Level::Info, &format_args!("{line}"), &writer);
+            stream.push(Level::Info, &|to| to.write_str(&line), &writer);
         };
         for _ in 0..70 {
             push(&mut stream);
@@ -483,11 +497,11 @@ mod tests {
     fn a_message_is_one_line_with_the_journals_severity() {
         let nowhere = std::fs::File::create("/dev/null").expect("it is there");
         let mut stream = Box::new(Stream::new());
-        stream.push(Level::Info, &format_args!("a\nb\tc"), &nowhere);
+        stream.push(Level::Info, &|to| to.write_str("a\nb\tc"), &nowhere);
         stream.to_journal = true;
-        stream.push(Level::Error, &format_args!("d"), &nowhere);
-        stream.push(Level::Warn, &format_args!("e"), &nowhere);
-        stream.push(Level::Debug, &format_args!("f"), &nowhere);
+        stream.push(Level::Error, &|to| to.write_str("d"), &nowhere);
+        stream.push(Level::Warn, &|to| to.write_str("e"), &nowhere);
+        stream.push(Level::Debug, &|to| to.write_str("f"), &nowhere);
         assert_eq!(&stream.lines[..], b"a?b?c\n<3>d\n<4>e\n<6>f\n");
     }
 
@@ -502,8 +516,8 @@ mod tests {
         state.out.syslog = Some(Box::new(Syslog::to(&path, Facility::MAIL)));
         let mut pushed = 0;
         while state.write() {
-            state.push(Level::Warn, &format_args!("line\n{pushed}"));
-            state.push(Level::Debug, &format_args!("line\n{}", pushed + 1));
+            state.push(Level::Warn, &|to| write!(to, "line\n{pushed}"));
+            state.push(Level::Debug, &|to| write!(to, "line\n{}", pushed + 1));
             pushed += 2;
         }
         assert!(!state.is_written() && state.err.is_written());

@@ -16,18 +16,18 @@ const SECOND_LEVEL_WORDS: [&[u8]; 43] = [
 /// Countries that also give out names below places or trades, more of them than can be listed here.
 const COUNTRIES_WITH_PLACES: [&[u8]; 7] = [b"jp", b"us", b"br", b"pl", b"ua", b"cn", b"kr"];
 
-/// Which bytes a name may have.
-const IS_OF_A_NAME: [bool; 256] = {
-    let mut is_of_a_name = [false; 256];
+/// Which bytes a label may have.
+const IS_OF_A_LABEL: [bool; 256] = {
+    let mut is_of_a_label = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         let character = byte as u8;
-        is_of_a_name[byte] = character.is_ascii_alphanumeric()
-            || matches!(character, b'-' | b'_' | b'.')
+        is_of_a_label[byte] = character.is_ascii_alphanumeric()
+            || matches!(character, b'-' | b'_')
             || !character.is_ascii();
         byte += 1;
     }
-    is_of_a_name
+    is_of_a_label
 };
 
 /// The domain of a mail address: what follows the last `@`, as RFC 5321 has it, for a quoted local part may have others in it. (Postgrey,
@@ -55,16 +55,28 @@ impl<'a> DomainName<'a> {
     /// is an address, in brackets or not, or has a character that no name has.
     pub fn parse(text: &'a [u8]) -> Option<DomainName<'a>> {
         let name = text.strip_suffix(b".").unwrap_or(text);
-        let is_of_a_name = |&byte: &u8| IS_OF_A_NAME[usize::from(byte)];
-        if name.len() > DOMAIN_NAME_BYTES_MAX || !name.iter().all(is_of_a_name) {
+        if name.len() > DOMAIN_NAME_BYTES_MAX {
             return None;
         }
-        let mut labels = name.rsplit(|&byte| byte == b'.');
-        let top_level = labels.next()?;
-        // IPv4 addresses end so, and no name does (RFC 3696, 2).
-        let is_number = top_level.iter().all(u8::is_ascii_digit);
-        let is_whole = name.contains(&b'.') && !is_number && labels.all(|label| !label.is_empty());
-        is_whole.then_some(DomainName(name))
+        let mut has_dot = false;
+        // Of the label that the loop is in.
+        let (mut is_empty, mut is_number) = (true, true);
+        for &byte in name {
+            if byte == b'.' {
+                if is_empty {
+                    return None;
+                }
+                (has_dot, is_empty, is_number) = (true, true, true);
+            } else {
+                if !IS_OF_A_LABEL[usize::from(byte)] {
+                    return None;
+                }
+                is_empty = false;
+                is_number &= byte.is_ascii_digit();
+            }
+        }
+        // IPv4 addresses end with a number, and no name does (RFC 3696, 2). An empty label is one, too.
+        (has_dot && !is_number).then_some(DomainName(name))
     }
 
     /// Its bytes, in the case in which they were given.

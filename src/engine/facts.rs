@@ -9,7 +9,7 @@ use crate::engine::identity::Client;
 use crate::engine::orders::{Allowed, TrustedAfter};
 use crate::engine::table::{Entry, Table};
 use crate::engine::time::Timestamp;
-use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Triplet};
+use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Room, Triplet};
 use crate::engine::verdict::{Action, Reason, Verdict};
 use crate::engine::{Greylist, Policy};
 
@@ -220,7 +220,8 @@ impl Sources<'_, '_> {
             threshold,
             entry: entry(fingerprint),
         };
-        let parties = Parties::new(lookup.sender_form(), sender, recipient);
+        let mut room = Room::new();
+        let parties = Parties::new(lookup.sender_form(), sender, recipient, &mut room);
         let triplet = self.key.triplet(&client, &parties);
         let organisation = client.vouched_identity();
         let [first, second] = [Some(triplet.first), triplet.second];

@@ -1,10 +1,12 @@
 //! A verdict to the line that Postgrey would log.
 
-use std::fmt;
+use std::fmt::{self, Write};
+
+use heapless::VecView;
 
 use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
 use crate::engine::request::Request;
-use crate::engine::text::Printable;
+use crate::engine::text::{Printable, append};
 use crate::engine::verdict::{Action, Reason, Verdict};
 
 /// `4ABC123: action=greylist, reason=new, client_name=mail.example.com, client_address=192.0.2.1, sender=..., recipient=...`;
@@ -19,8 +21,13 @@ pub struct ActionLine<'a> {
     pub is_dry_run: bool,
 }
 
-impl fmt::Display for ActionLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ActionLine<'_> {
+    /// Appends it.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    pub fn append_to(&self, to: &mut VecView<u8>) -> fmt::Result {
         let Request {
             client_name,
             client_address,
@@ -30,33 +37,34 @@ impl fmt::Display for ActionLine<'_> {
             ..
         } = self.request;
         if let Some(bytes) = queue_id.filter(|bytes| !bytes.is_empty()) {
-            write!(f, "{}: ", Logged(bytes))?;
+            Logged(bytes).append_to(to)?;
+            append(to, b": ")?;
         }
-        f.write_str(match self.verdict.action {
-            Action::Defer { .. } => "action=greylist",
-            Action::Dunno | Action::PrependHeader { .. } => "action=pass",
-        })?;
-        f.write_str(", reason=")?;
-        self.verdict.reason.fmt(f)?;
+        let action: &[u8] = match self.verdict.action {
+            Action::Defer { .. } => b"action=greylist, reason=",
+            Action::Dunno | Action::PrependHeader { .. } => b"action=pass, reason=",
+        };
+        append(to, action)?;
+        append(to, self.verdict.reason.words().as_bytes())?;
         match (self.verdict.reason, self.verdict.action) {
             (Reason::EarlyRetry, Action::Defer { remaining }) => {
-                write!(f, " ({remaining}s missing)")?;
+                write!(to, " ({remaining}s missing)")?;
             }
-            (_, Action::PrependHeader { delayed }) => write!(f, ", delay={delayed}")?,
+            (_, Action::PrependHeader { delayed }) => write!(to, ", delay={delayed}")?,
             _ => {}
         }
         if self.is_dry_run {
-            f.write_str(", dry_run=yes")?;
+            append(to, b", dry_run=yes")?;
         }
         if let Some(identity) = self.verdict.identity {
-            f.write_str(", identity=")?;
-            Logged(identity.as_bytes()).fmt(f)?;
+            append(to, b", identity=")?;
+            Logged(identity.as_bytes()).append_to(to)?;
         }
         if self.verdict.is_sender_folded {
-            f.write_str(", folded=yes")?;
+            append(to, b", folded=yes")?;
         }
         if self.verdict.repeated {
-            f.write_str(", repeated=yes")?;
+            append(to, b", repeated=yes")?;
         }
         for (name, value) in [
             (", client_name=", client_name),
@@ -65,8 +73,8 @@ impl fmt::Display for ActionLine<'_> {
             (", recipient=", recipient),
         ] {
             if let Some(bytes) = value.filter(|bytes| !bytes.is_empty()) {
-                f.write_str(name)?;
-                Logged(bytes).fmt(f)?;
+                append(to, name.as_bytes())?;
+                Logged(bytes).append_to(to)?;
             }
         }
         Ok(())
@@ -94,10 +102,19 @@ pub struct Logged<'a>(pub &'a [u8]);
 
 impl fmt::Display for Logged<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.printable().fmt(f)
+    }
+}
+
+impl<'a> Logged<'a> {
+    fn append_to(self, to: &mut VecView<u8>) -> fmt::Result {
+        self.printable().append_to(to)
+    }
+
+    fn printable(self) -> Printable<'a> {
         Printable {
             bytes: self.0,
             bytes_max: LOGGED_VALUE_BYTES_MAX,
         }
-        .fmt(f)
     }
 }

@@ -46,7 +46,7 @@ use crate::engine::table::{Entry, Table};
 use crate::engine::tally::Tally;
 use crate::engine::time::{Seconds, Timestamp};
 use crate::engine::transactions::Transactions;
-use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties};
+use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Room};
 use crate::engine::verdict::{Action, Attribute, AutoWhitelisted, Reason, Verdict};
 
 /// What the administrator has chosen.
@@ -219,10 +219,12 @@ impl<'a> Engine<'a> {
     /// request has no client's address.
     pub fn forget_mail(&mut self, request: &Request<'_>, now: Timestamp) -> Option<usize> {
         let facts = self.facts(&question_of(request)?, &self.policy, now)?;
+        let mut room = Room::new();
         let parties = Parties::new(
             self.policy.lookup.sender_form(),
             request.sender.unwrap_or_default(),
             request.recipient.unwrap_or_default(),
+            &mut room,
         );
         let written_to = self.key.written_to(&parties);
         let mut removed = 0;
@@ -537,7 +539,8 @@ impl<'a> Engine<'a> {
             return;
         }
         // As it will be when the answer comes.
-        let parties = Parties::new(lookup.sender_form(), correspondent, user);
+        let mut room = Room::new();
+        let parties = Parties::new(lookup.sender_form(), correspondent, user, &mut room);
         let fingerprint = self.key.written_to(&parties);
         if rules.live(&self.table, fingerprint, now).is_some() {
             rules.refresh(&mut self.table, fingerprint, now);

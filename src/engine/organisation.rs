@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use crate::engine::carried_address::carries;
 use crate::engine::domain_name::{DomainName, domain_of};
 use crate::engine::limits::DOMAIN_NAME_BYTES_MAX;
+use crate::engine::text::make_lower_case;
 
 /// Whose machine a client is, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub fn of<'a>(
     let mut buffer = [0; DOMAIN_NAME_BYTES_MAX];
     let lower_case = &mut buffer[..name.as_bytes().len()];
     lower_case.copy_from_slice(name.as_bytes());
-    lower_case.make_ascii_lowercase();
+    make_lower_case(lower_case);
     let (host, organisation) = lower_case.split_at(lower_case.len() - domain.as_bytes().len());
     if names_mail(host, organisation) {
         return belongs_to(domain, Evidence::MailServerName);

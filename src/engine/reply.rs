@@ -6,7 +6,7 @@ use heapless::VecView;
 
 use crate::engine::limits::{ACTION_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::engine::request::Request;
-use crate::engine::text::Printable;
+use crate::engine::text::{Printable, append};
 use crate::engine::time::{HeaderDate, Seconds};
 use crate::engine::verdict::{Action, Verdict};
 
@@ -57,7 +57,9 @@ impl Texts {
                     bytes,
                     bytes_max: ACTION_BYTES_MAX,
                 };
-                write!(to, "action={action} ")?;
+                append(to, b"action=")?;
+                action.append_to(to)?;
+                append(to, b" ")?;
                 // Postfix 2.3 and later send etrn_domain and take a DSN here; 4.2.0 spares old Exchange servers from 4.7.1 (Postgrey).
                 if request.etrn_domain.is_some() && !begins_with_digit(&self.greylist_text) {
                     to.write_str("4.2.0 ")?;
@@ -152,14 +154,11 @@ impl Text<'_> {
 
     fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
         let before_bytes = self.to.len();
-        write!(
-            self.to,
-            "{}",
-            Printable {
-                bytes,
-                bytes_max: self.left_bytes
-            }
-        )?;
+        let shown = Printable {
+            bytes,
+            bytes_max: self.left_bytes,
+        };
+        shown.append_to(self.to)?;
         let fits = bytes.len() <= self.left_bytes;
         // What did not fit ends the text: a shorter piece that follows must not stand where it would mislead.
         self.left_bytes = if fits {

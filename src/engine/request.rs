@@ -1,16 +1,16 @@
 //! Bytes to requests of Postfix's policy delegation protocol (SMTPD_POLICY_README): `name=value` lines and a blank
 //! line at the end, LF or CRLF.
 //!
-//! The parser takes bytes as they arrive, split anywhere, and stops behind each request. It keeps only the attributes
-//! that the engine uses; of an attribute that comes twice the last counts. What it holds is bounded by
-//! [`limits`](crate::engine::limits), and every byte is looked at a fixed number of times.
+//! A request that is there as a whole is read [where it is](Request::at_start_of), without a copy. The parser takes bytes as they arrive, split anywhere, and
+//! stops behind each request. Both keep only the attributes that the engine uses; of an attribute that comes twice the last counts. What the parser holds is
+//! bounded by [`limits`](crate::engine::limits), and every byte is looked at a fixed number of times.
 
 use std::fmt;
 
 use crate::engine::limits::{
     INSTANCE_BYTES_MAX, LINE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX, WORD_BYTES_MAX,
 };
-use crate::engine::text::{position, position_of_line_end};
+use crate::engine::text::{position, position_of_line_end, position_up_to};
 
 /// One question of Postfix's. An attribute is `None` if the request does not have it, and empty if it has it
 /// without a value; Postfix sends what it does not know in either way.
@@ -46,6 +46,50 @@ pub struct Request<'a> {
     pub for_seconds: Option<&'a [u8]>,
     /// Seconds since 1970 that a test wants to be taken as now.
     pub policy_test_time: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads the request that bytes begin with, and tells its length. `None` if it is not there as a whole, or is not as plain as Postfix writes
+    /// them; a [parser](RequestParser) then reads it, or says what is wrong.
+    pub fn at_start_of(bytes: &'a [u8]) -> Option<(Request<'a>, usize)> {
+        // So no value, line or request can be too long.
+        let bytes = &bytes[..bytes.len().min(VALUE_BYTES_MAX)];
+        let mut values = [None; KEPT];
+        let mut rest = bytes;
+        // A line of nothing but its LF ends it.
+        while *rest.first()? != b'\n' {
+            let (name, from_equals) = rest.split_at(position_up_to(rest, b'=')?);
+            let value_and_rest = from_equals.strip_prefix(b"=")?;
+            let (value, from_line_end) =
+                value_and_rest.split_at(position_up_to(value_and_rest, b'\n')?);
+            rest = from_line_end.strip_prefix(b"\n")?;
+            if let Some(kept) = Kept::of_name(name) {
+                values[kept as usize] = Some(kept.cut(value.strip_suffix(b"\r").unwrap_or(value)));
+            }
+        }
+        let request = Request::of(|kept| values[kept as usize]);
+        Some((request, bytes.len() - rest.len() + 1))
+    }
+
+    fn of(get: impl Fn(Kept) -> Option<&'a [u8]>) -> Request<'a> {
+        Request {
+            request: get(Kept::Request),
+            protocol_state: get(Kept::ProtocolState),
+            client_address: get(Kept::ClientAddress),
+            client_name: get(Kept::ClientName),
+            sender: get(Kept::Sender),
+            recipient: get(Kept::Recipient),
+            instance: get(Kept::Instance),
+            queue_id: get(Kept::QueueId),
+            etrn_domain: get(Kept::EtrnDomain),
+            sasl_username: get(Kept::SaslUsername),
+            server_address: get(Kept::ServerAddress),
+            server_port: get(Kept::ServerPort),
+            policy_context: get(Kept::PolicyContext),
+            for_seconds: get(Kept::ForSeconds),
+            policy_test_time: get(Kept::PolicyTestTime),
+        }
+    }
 }
 
 /// Bytes that are not the policy protocol. The connection cannot be used any more.
@@ -115,25 +159,33 @@ const KEPT: usize = Kept::PolicyTestTime as usize + 1;
 const KEPT_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX + INSTANCE_BYTES_MAX + 10 * WORD_BYTES_MAX;
 
 impl Kept {
+    /// Most names are none of these, and length and second letter tell so at once.
+    #[inline]
     fn of_name(name: &[u8]) -> Option<Kept> {
-        Some(match name {
-            b"request" => Kept::Request,
-            b"protocol_state" => Kept::ProtocolState,
-            b"client_address" => Kept::ClientAddress,
-            b"client_name" => Kept::ClientName,
-            b"sender" => Kept::Sender,
-            b"recipient" => Kept::Recipient,
-            b"instance" => Kept::Instance,
-            b"queue_id" => Kept::QueueId,
-            b"etrn_domain" => Kept::EtrnDomain,
-            b"sasl_username" => Kept::SaslUsername,
-            b"server_address" => Kept::ServerAddress,
-            b"server_port" => Kept::ServerPort,
-            b"policy_context" => Kept::PolicyContext,
-            b"for_seconds" => Kept::ForSeconds,
-            b"policy_test_time" => Kept::PolicyTestTime,
+        let (whole, kept): (&[u8], Kept) = match (name.len(), *name.get(1)?) {
+            (7, b'e') => (b"request", Kept::Request),
+            (14, b'r') => (b"protocol_state", Kept::ProtocolState),
+            (14, b'l') => (b"client_address", Kept::ClientAddress),
+            (11, b'l') => (b"client_name", Kept::ClientName),
+            (6, b'e') => (b"sender", Kept::Sender),
+            (9, b'e') => (b"recipient", Kept::Recipient),
+            (8, b'n') => (b"instance", Kept::Instance),
+            (8, b'u') => (b"queue_id", Kept::QueueId),
+            (11, b't') => (b"etrn_domain", Kept::EtrnDomain),
+            (13, b'a') => (b"sasl_username", Kept::SaslUsername),
+            (14, b'e') => (b"server_address", Kept::ServerAddress),
+            (11, b'e') => (b"server_port", Kept::ServerPort),
+            (14, b'o') => (b"policy_context", Kept::PolicyContext),
+            (11, b'o') => (b"for_seconds", Kept::ForSeconds),
+            (16, b'o') => (b"policy_test_time", Kept::PolicyTestTime),
             _ => return None,
-        })
+        };
+        (name == whole).then_some(kept)
+    }
+
+    /// What is kept of its value.
+    fn cut(self, value: &[u8]) -> &[u8] {
+        &value[..value.len().min(self.bytes_max())]
     }
 
     /// How much of its value is kept. More of a word or number than that is no more valid than this much.
@@ -193,7 +245,7 @@ impl Values {
 
     fn set(&mut self, kept: Kept, value: &[u8]) {
         self.remove(kept);
-        let value = &value[..value.len().min(kept.bytes_max())];
+        let value = kept.cut(value);
         let start = self.bytes.len() as u16;
         self.bytes.extend_from_slice(value);
         debug_assert!(self.bytes.len() <= KEPT_BYTES_MAX);
@@ -300,29 +352,7 @@ impl RequestParser {
 
     /// The request so far; whole once [`feed`](RequestParser::feed) has said so.
     pub fn request(&self) -> Request<'_> {
-        let get = |kept| self.values.get(kept);
-        Request {
-            request: get(Kept::Request),
-            protocol_state: get(Kept::ProtocolState),
-            client_address: get(Kept::ClientAddress),
-            client_name: get(Kept::ClientName),
-            sender: get(Kept::Sender),
-            recipient: get(Kept::Recipient),
-            instance: get(Kept::Instance),
-            queue_id: get(Kept::QueueId),
-            etrn_domain: get(Kept::EtrnDomain),
-            sasl_username: get(Kept::SaslUsername),
-            server_address: get(Kept::ServerAddress),
-            server_port: get(Kept::ServerPort),
-            policy_context: get(Kept::PolicyContext),
-            for_seconds: get(Kept::ForSeconds),
-            policy_test_time: get(Kept::PolicyTestTime),
-        }
-    }
-
-    /// Whether no byte of a request has come yet.
-    pub fn is_at_start(&self) -> bool {
-        self.length_bytes == 0
+        Request::of(|kept| self.values.get(kept))
     }
 
     /// Forgets everything, for the next request.

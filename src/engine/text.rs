@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use heapless::VecView;
+
 const ONES: u64 = u64::MAX / 0xff;
 const HIGH_BITS: u64 = 0x80 * ONES;
 
@@ -25,25 +27,46 @@ pub(super) fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
 
 /// Where the first LF or NUL is.
 pub(super) fn position_of_line_end(bytes: &[u8]) -> Option<usize> {
-    let is_end = |&byte: &u8| byte == b'\n' || byte == 0;
+    let mut start = 0;
+    loop {
+        let found = start + position_up_to(&bytes[start..], b'\n')?;
+        if matches!(bytes[found], b'\n' | 0) {
+            return Some(found);
+        }
+        start = found + 1;
+    }
+}
+
+/// Where the first byte is that is not above another, which is of ASCII.
+// Inlined, since a call takes as long as it takes to read most words.
+#[inline(always)]
+pub(super) fn position_up_to(bytes: &[u8], highest: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let number = u64::from_le_bytes(*word);
-        // Some byte is an LF or less, and the first such one is hardly ever anything else than these two.
-        let found = number.wrapping_sub(u64::from(b'\n' + 1) * ONES) & !number & HIGH_BITS;
+        let word = u64::from_le_bytes(*word);
+        // Again the lowest mark is right.
+        let found = word.wrapping_sub(u64::from(highest + 1) * ONES) & !word & HIGH_BITS;
         if found != 0 {
-            let first = found.trailing_zeros() as usize / 8;
-            let place = match is_end(&word[first]) {
-                true => Some(first),
-                false => word.iter().position(is_end),
-            };
-            if let Some(place) = place {
-                return Some(8 * index + place);
-            }
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
         }
     }
-    let last = rest.iter().position(is_end);
+    let last = rest.iter().position(|&byte| byte <= highest);
     last.map(|index| bytes.len() - rest.len() + index)
+}
+
+/// Puts ASCII letters into lower case.
+pub(super) fn make_lower_case(bytes: &mut [u8]) {
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for word in words {
+        let number = u64::from_le_bytes(*word);
+        let low_bits = number & !HIGH_BITS;
+        // Both sums have the highest bit of a byte set where it is at least that letter; none carries into the next.
+        let from_a = low_bits + u64::from(0x80 - b'A') * ONES;
+        let above_z = low_bits + u64::from(0x7f - b'Z') * ONES;
+        let upper_case = from_a & !above_z & !number & HIGH_BITS;
+        *word = (number | upper_case >> 2).to_le_bytes();
+    }
+    rest.make_ascii_lowercase();
 }
 
 /// Whether all bytes are from blank to tilde: ASCII without control characters.
@@ -67,14 +90,31 @@ pub struct Printable<'a> {
     pub bytes_max: usize,
 }
 
+impl Printable<'_> {
+    /// Appends what is shown.
+    ///
+    /// # Errors
+    ///
+    /// There is no room.
+    pub fn append_to(&self, to: &mut VecView<u8>) -> fmt::Result {
+        match self.bytes.len() <= self.bytes_max && is_plain(self.bytes) {
+            true => append(to, self.bytes),
+            false => write!(to, "{self}"),
+        }
+    }
+}
+
+/// Appends all of it.
+///
+/// # Errors
+///
+/// There is no room.
+pub fn append(to: &mut VecView<u8>, bytes: &[u8]) -> fmt::Result {
+    to.extend_from_slice(bytes).map_err(|_| fmt::Error)
+}
+
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bytes.len() <= self.bytes_max
-            && is_plain(self.bytes)
-            && let Ok(text) = std::str::from_utf8(self.bytes)
-        {
-            return f.write_str(text);
-        }
         let mut left_bytes = self.bytes_max;
         for chunk in self.bytes.utf8_chunks() {
             let broken = (!chunk.invalid().is_empty()).then_some('?');
@@ -112,6 +152,9 @@ mod tests {
                 let mut text = vec![b'~'; length];
                 text[place] = byte;
                 assert_eq!(is_plain(&text), (0x20..=0x7e).contains(&byte), "{text:?}");
+                let mut lower_case = text.clone();
+                make_lower_case(&mut lower_case);
+                assert_eq!(lower_case, text.to_ascii_lowercase());
                 for behind in [0, b' ', 0x7f, 0x80, 0xff] {
                     text[place + 1..].fill(behind);
                     let is_end = |byte: &u8| [b'\n', 0].contains(byte);
@@ -120,6 +163,10 @@ mod tests {
                         text.iter().position(is_end),
                         "{text:?}"
                     );
+                    for highest in [b'\n', b'='] {
+                        let naive = text.iter().position(|&byte| byte <= highest);
+                        assert_eq!(position_up_to(&text, highest), naive, "{text:?}");
+                    }
                     for wanted in [b'=', 0, 0x80, 0xff] {
                         let naive = text.iter().position(|&byte| byte == wanted);
                         assert_eq!(position(&text, wanted), naive, "{text:?} {wanted}");

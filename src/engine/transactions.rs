@@ -6,6 +6,7 @@ use std::hash::Hasher;
 use fnv::FnvHasher;
 
 use crate::engine::limits::{ANSWER_REMEMBERED, ANSWERS_REMEMBERED, INSTANCES_WITH_HEADER};
+use crate::engine::text::position;
 use crate::engine::time::Timestamp;
 use crate::engine::triplet::Fingerprint;
 use crate::engine::verdict::Verdict;
@@ -24,9 +25,12 @@ impl<T: Copy, const N: usize> Latest<T, N> {
         }
     }
 
-    pub(super) fn push(&mut self, value: T) {
-        self.values[self.next] = Some(value);
-        self.next = (self.next + 1) % N;
+    /// Gives the place where the value is now.
+    pub(super) fn push(&mut self, value: T) -> usize {
+        let place = self.next;
+        self.values[place] = Some(value);
+        self.next = (place + 1) % N;
+        place
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -42,13 +46,16 @@ impl<T: Copy, const N: usize> Latest<T, N> {
             .find(|other| is_same(other));
         match same {
             Some(other) => *other = value,
-            None => self.push(value),
+            None => {
+                self.push(value);
+            }
         }
     }
 }
 
 #[derive(Clone, Copy)]
 struct Answer {
+    question: Fingerprint,
     at: Timestamp,
     verdict: Verdict<'static>,
 }
@@ -57,17 +64,17 @@ struct Answer {
 pub(super) struct Transactions {
     /// FNV is enough for what Postfix makes up itself.
     with_header: Latest<u64, INSTANCES_WITH_HEADER>,
-    /// All are looked through for each question, and so they stand close together.
-    questions: Latest<Fingerprint, ANSWERS_REMEMBERED>,
     answers: Latest<Answer, ANSWERS_REMEMBERED>,
+    /// A byte of the question that each answers. All are looked through for each question, and so they stand close together.
+    tags: [u8; ANSWERS_REMEMBERED],
 }
 
 impl Transactions {
     pub(super) const fn new() -> Transactions {
         Transactions {
             with_header: Latest::new(),
-            questions: Latest::new(),
             answers: Latest::new(),
+            tags: [0; ANSWERS_REMEMBERED],
         }
     }
 
@@ -89,13 +96,19 @@ impl Transactions {
         question: Fingerprint,
         now: Timestamp,
     ) -> Option<Verdict<'static>> {
-        let is_recent =
-            |answer: &Answer| answer.at <= now && now.since(answer.at) <= ANSWER_REMEMBERED;
-        let questions = self.questions.values.iter().zip(&self.answers.values);
-        let answer = questions
-            .filter(|(other, _)| **other == Some(question))
-            .find_map(|(_, answer)| answer.filter(is_recent));
-        answer.map(|answer| answer.verdict)
+        let is_it = |answer: &Answer| {
+            let is_recent = answer.at <= now && now.since(answer.at) <= ANSWER_REMEMBERED;
+            is_recent && answer.question == question
+        };
+        let mut start = 0;
+        while let Some(ahead) = position(&self.tags[start..], tag(question)) {
+            let place = start + ahead;
+            if let Some(answer) = self.answers.values[place].filter(is_it) {
+                return Some(answer.verdict);
+            }
+            start = place + 1;
+        }
+        None
     }
 
     /// Remembers the verdict on a question.
@@ -105,7 +118,15 @@ impl Transactions {
         at: Timestamp,
         verdict: Verdict<'static>,
     ) {
-        self.questions.push(question);
-        self.answers.push(Answer { at, verdict });
+        let place = self.answers.push(Answer {
+            question,
+            at,
+            verdict,
+        });
+        self.tags[place] = tag(question);
     }
+}
+
+fn tag(question: Fingerprint) -> u8 {
+    question.bits() as u8
 }

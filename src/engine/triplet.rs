@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 use std::net::IpAddr;
 
+use heapless::VecView;
 use siphasher::sip::SipHasher24;
 
 use crate::engine::domain_name::DomainName;
@@ -10,6 +11,7 @@ use crate::engine::identity::{Client, Whereabouts};
 use crate::engine::orders::Whom;
 use crate::engine::organisation::Organisation;
 use crate::engine::sender::{Address, append_lower_case, fold_sender, normalise_sender};
+use crate::engine::text::make_lower_case;
 
 /// 64 bits of SipHash-2-4 with the installation's key. Without the key nobody can look for two triplets with the same
 /// fingerprint; by chance, two of a full default table share one in about one table of nine thousand million.
@@ -53,51 +55,87 @@ pub enum SenderForm {
     Folded,
 }
 
-/// The sender and the recipient of a mail, as they go into fingerprints.
-pub struct Parties {
+/// Where [`Parties`] are put together: 8 kB, which stay where they are.
+pub struct Room {
     sender: Address,
     recipient: Address,
+}
+
+impl Room {
+    /// With nothing in it.
+    #[inline]
+    pub const fn new() -> Room {
+        Room {
+            sender: Address::new(),
+            recipient: Address::new(),
+        }
+    }
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room::new()
+    }
+}
+
+/// The sender and the recipient of a mail, as they go into fingerprints.
+pub struct Parties<'b> {
+    sender: &'b [u8],
+    recipient: &'b [u8],
     is_sender_folded: bool,
 }
 
-impl Parties {
+impl<'b> Parties<'b> {
     /// Normalises both: the sender into the given form, the recipient, as Postgrey, into lower case.
-    // Inlined, as they have 8 kB, which would be copied to the caller.
-    #[inline]
-    pub fn new(form: SenderForm, sender: &[u8], recipient: &[u8]) -> Parties {
-        let mut parties = Parties::empty();
-        match form {
-            SenderForm::Postgrey => normalise_sender(sender, &mut parties.sender),
-            SenderForm::Folded => {
-                parties.is_sender_folded = fold_sender(sender, recipient, &mut parties.sender);
+    pub fn new(
+        form: SenderForm,
+        sender: &[u8],
+        recipient: &[u8],
+        room: &'b mut Room,
+    ) -> Parties<'b> {
+        Parties::put_together(recipient, room, |to| match form {
+            SenderForm::Postgrey => {
+                normalise_sender(sender, to);
+                false
             }
-        }
-        append_lower_case(&mut parties.recipient, recipient);
-        parties
+            SenderForm::Folded => fold_sender(sender, recipient, to),
+        })
     }
 
     /// Those of a key in Postgrey's database, where both are normalised already. To do that again would not do: what was `PRVS=`
     /// has become `prvs=` there, which Postgrey would now take off.
-    pub fn from_postgrey(form: SenderForm, sender: &[u8], recipient: &[u8]) -> Parties {
-        let mut parties = Parties::empty();
-        match form {
-            SenderForm::Postgrey => append_lower_case(&mut parties.sender, sender),
+    pub fn from_postgrey(
+        form: SenderForm,
+        sender: &[u8],
+        recipient: &[u8],
+        room: &'b mut Room,
+    ) -> Parties<'b> {
+        Parties::put_together(recipient, room, |to| match form {
+            SenderForm::Postgrey => {
+                append_lower_case(to, sender);
+                false
+            }
             SenderForm::Folded => {
                 // Folding normalises first, but makes the same of what is normalised already.
-                fold_sender(sender, recipient, &mut parties.sender);
-                parties.is_sender_folded = parties.sender != sender;
+                fold_sender(sender, recipient, to);
+                **to != *sender
             }
-        }
-        append_lower_case(&mut parties.recipient, recipient);
-        parties
+        })
     }
 
-    #[inline]
-    fn empty() -> Parties {
+    fn put_together(
+        recipient: &[u8],
+        room: &'b mut Room,
+        append_sender: impl FnOnce(&mut VecView<u8>) -> bool,
+    ) -> Parties<'b> {
+        room.sender.clear();
+        room.recipient.clear();
+        let is_sender_folded = append_sender(&mut room.sender);
+        append_lower_case(&mut room.recipient, recipient);
         Parties {
-            sender: Address::new(),
-            recipient: Address::new(),
-            is_sender_folded: false,
+            sender: &room.sender,
+            recipient: &room.recipient,
+            is_sender_folded,
         }
     }
 
@@ -108,13 +146,13 @@ impl Parties {
 
     /// The sender's form.
     pub fn sender(&self) -> &[u8] {
-        &self.sender
+        self.sender
     }
 
-    fn fingerprint(&self, mut hash: SipHasher24) -> Fingerprint {
-        hash_field(&mut hash, &self.sender);
-        hash_field(&mut hash, &self.recipient);
-        Fingerprint(hash.finish())
+    fn fingerprint(&self, mut hash: Hash) -> Fingerprint {
+        hash.field(self.sender);
+        hash.field(self.recipient);
+        hash.finish()
     }
 }
 
@@ -156,7 +194,7 @@ impl FingerprintKey {
     }
 
     /// The fingerprints of a mail from a client to a recipient.
-    pub fn triplet(&self, client: &Client<'_>, parties: &Parties) -> Triplet {
+    pub fn triplet(&self, client: &Client<'_>, parties: &Parties<'_>) -> Triplet {
         let by_whereabouts = match client.whereabouts {
             Whereabouts::Network(network) => self.hash_address(Domain::NetworkTriplet, network),
             Whereabouts::Host(address) => self.hash_address(Domain::HostTriplet, address),
@@ -176,15 +214,15 @@ impl FingerprintKey {
     }
 
     /// The fingerprint under which it stands that the recipient of a mail wrote to its sender.
-    pub fn written_to(&self, parties: &Parties) -> Fingerprint {
+    pub fn written_to(&self, parties: &Parties<'_>) -> Fingerprint {
         parties.fingerprint(self.hash(Domain::WrittenTo))
     }
 
     /// The fingerprint of one of our users, for today.
     pub fn writer(&self, user: &[u8]) -> Fingerprint {
         let mut hash = self.hash(Domain::Writer);
-        hash_lower_case(&mut hash, user);
-        Fingerprint(hash.finish())
+        hash.field_in_lower_case(user);
+        hash.finish()
     }
 
     /// The fingerprint under which the passes of an organisation's mail for senders of a domain are counted.
@@ -194,45 +232,45 @@ impl FingerprintKey {
         senders: DomainName<'_>,
     ) -> Fingerprint {
         let mut hash = self.hash_organisation(Domain::AutoWhitelistOrganisation, organisation);
-        hash_lower_case(&mut hash, senders.as_bytes());
-        Fingerprint(hash.finish())
+        hash.field_in_lower_case(senders.as_bytes());
+        hash.finish()
     }
 
     /// The fingerprint under which the passes of one client address are counted.
     pub fn auto_whitelist(&self, address: IpAddr) -> Fingerprint {
-        Fingerprint(self.hash_address(Domain::AutoWhitelist, address).finish())
+        self.hash_address(Domain::AutoWhitelist, address).finish()
     }
 
     /// The fingerprint of one of several recipients.
     pub fn recipient(&self, recipient: &[u8]) -> Fingerprint {
         let mut hash = self.hash(Domain::Recipient);
-        hash_lower_case(&mut hash, recipient);
-        Fingerprint(hash.finish())
+        hash.field_in_lower_case(recipient);
+        hash.finish()
     }
 
     /// The fingerprint of a message transaction.
     pub fn instance(&self, instance: &[u8]) -> Fingerprint {
         let mut hash = self.hash(Domain::Instance);
-        hash_field(&mut hash, instance);
-        Fingerprint(hash.finish())
+        hash.field(instance);
+        hash.finish()
     }
 
     /// The fingerprint of an smtpd, by its address and port.
     pub fn server(&self, server: [&[u8]; 2]) -> Fingerprint {
         let mut hash = self.hash(Domain::Server);
         for field in server {
-            hash_field(&mut hash, field);
+            hash.field(field);
         }
-        Fingerprint(hash.finish())
+        hash.finish()
     }
 
     /// The fingerprint of a question as it was asked, by which a repetition is known.
     pub fn question(&self, fields: [&[u8]; 5]) -> Fingerprint {
         let mut hash = self.hash(Domain::Question);
         for field in fields {
-            hash_field(&mut hash, field);
+            hash.field(field);
         }
-        Fingerprint(hash.finish())
+        hash.finish()
     }
 
     /// The fingerprint under which somebody is let through.
@@ -240,8 +278,8 @@ impl FingerprintKey {
         match *whom {
             Whom::Mailbox(user, domain) => {
                 let mut hash = self.mailboxes(domain);
-                write_lower_case(&mut hash, user);
-                Fingerprint(hash.finish())
+                hash.write_in_lower_case(user);
+                hash.finish()
             }
             Whom::RecipientDomain(domain) => self.whole(Domain::AllowedRecipients, domain),
             Whom::Network(address, bits) => self.allowed_network(address, bits),
@@ -253,7 +291,7 @@ impl FingerprintKey {
     pub fn allowed_network(&self, first: IpAddr, prefix_bits: u8) -> Fingerprint {
         let mut hash = self.hash_address(Domain::AllowedNetwork, first);
         hash.write(&[prefix_bits]);
-        Fingerprint(hash.finish())
+        hash.finish()
     }
 
     /// Whether this holds for a client of this verified name, under that name or one of those that it is below.
@@ -281,8 +319,8 @@ impl FingerprintKey {
             if index > 0 {
                 hash.write(b"+");
             }
-            write_lower_case(&mut hash, part);
-            if is_it(Fingerprint(hash.clone().finish())) {
+            hash.write_in_lower_case(part);
+            if is_it(hash.clone().finish()) {
                 return true;
             }
         }
@@ -299,7 +337,7 @@ impl FingerprintKey {
         let organisation = client
             .identity()
             .map(|it| self.hash_organisation(Domain::ForgottenOrganisation, it));
-        [organisation, Some(whereabouts)].map(|hash| hash.map(|hash| Fingerprint(hash.finish())))
+        [organisation, Some(whereabouts)].map(|hash| hash.map(Hash::finish))
     }
 
     /// Whether this holds for a name or one of its ends; the shortest comes first. Each byte is hashed once: the labels go in from the last on.
@@ -311,9 +349,9 @@ impl FingerprintKey {
     ) -> bool {
         let mut hash = self.hash(domain);
         name.as_bytes().rsplit(|&byte| byte == b'.').any(|label| {
-            write_lower_case(&mut hash, label);
+            hash.write_in_lower_case(label);
             hash.write(b".");
-            is_it(Fingerprint(hash.clone().finish()))
+            is_it(hash.clone().finish())
         })
     }
 
@@ -328,54 +366,98 @@ impl FingerprintKey {
     }
 
     /// What the fingerprints of a domain's mailboxes begin with; the user is the rest.
-    fn mailboxes(&self, domain: &[u8]) -> SipHasher24 {
+    fn mailboxes(&self, domain: &[u8]) -> Hash {
         let mut hash = self.hash(Domain::AllowedMailbox);
-        hash_lower_case(&mut hash, domain);
+        hash.field_in_lower_case(domain);
         hash
     }
 
-    fn hash(&self, domain: Domain) -> SipHasher24 {
-        let mut hash = SipHasher24::new_with_key(&self.0);
-        hash.write(&[domain as u8]);
-        hash
+    fn hash(&self, domain: Domain) -> Hash {
+        Hash::new(&self.0, domain)
     }
 
-    fn hash_organisation(&self, domain: Domain, organisation: Organisation<'_>) -> SipHasher24 {
+    fn hash_organisation(&self, domain: Domain, organisation: Organisation<'_>) -> Hash {
         let mut hash = self.hash(domain);
-        hash_lower_case(&mut hash, organisation.domain.as_bytes());
+        hash.field_in_lower_case(organisation.domain.as_bytes());
         hash
     }
 
-    fn hash_address(&self, domain: Domain, address: IpAddr) -> SipHasher24 {
+    fn hash_address(&self, domain: Domain, address: IpAddr) -> Hash {
         let mut hash = self.hash(domain);
         match address {
-            IpAddr::V4(address) => hash_field(&mut hash, &address.octets()),
-            IpAddr::V6(address) => hash_field(&mut hash, &address.octets()),
+            IpAddr::V4(address) => hash.field(&address.octets()),
+            IpAddr::V6(address) => hash.field(&address.octets()),
         }
         hash
     }
 }
 
-/// A field with its length in front, so that no two lists of fields are the same bytes.
-fn hash_field(hash: &mut SipHasher24, field: &[u8]) {
-    hash.write(&(field.len() as u32).to_le_bytes());
-    hash.write(field);
+/// A fingerprint in the making. SipHash takes a long time for short pieces, so they are gathered first.
+#[derive(Clone)]
+struct Hash {
+    hash: SipHasher24,
+    gathered: [u8; GATHERED_BYTES_MAX],
+    gathered_bytes: usize,
 }
 
-/// A field in lower case.
-fn hash_lower_case(hash: &mut SipHasher24, field: &[u8]) {
-    hash.write(&(field.len() as u32).to_le_bytes());
-    write_lower_case(hash, field);
-}
+/// Nearly all that is hashed is shorter.
+const GATHERED_BYTES_MAX: usize = 192;
 
-/// Bytes in lower case, without their length.
-fn write_lower_case(hash: &mut SipHasher24, field: &[u8]) {
-    let mut lower = [0; 64];
-    for piece in field.chunks(lower.len()) {
-        let lower = &mut lower[..piece.len()];
-        lower.copy_from_slice(piece);
-        lower.make_ascii_lowercase();
-        hash.write(lower);
+impl Hash {
+    fn new(key: &[u8; 16], domain: Domain) -> Hash {
+        let mut hash = Hash {
+            hash: SipHasher24::new_with_key(key),
+            gathered: [0; GATHERED_BYTES_MAX],
+            gathered_bytes: 1,
+        };
+        hash.gathered[0] = domain as u8;
+        hash
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        match self.room_for(bytes.len()) {
+            Some(room) => room.copy_from_slice(bytes),
+            None => self.hash.write(bytes),
+        }
+    }
+
+    /// Bytes in lower case, without their length.
+    fn write_in_lower_case(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(GATHERED_BYTES_MAX) {
+            if let Some(room) = self.room_for(piece.len()) {
+                room.copy_from_slice(piece);
+                make_lower_case(room);
+            }
+        }
+    }
+
+    /// Where so many bytes go. What has been gathered before is hashed if there is no room behind it. None if they are too many.
+    fn room_for(&mut self, bytes: usize) -> Option<&mut [u8]> {
+        if GATHERED_BYTES_MAX - self.gathered_bytes < bytes {
+            self.hash.write(&self.gathered[..self.gathered_bytes]);
+            self.gathered_bytes = 0;
+        }
+        let start = self.gathered_bytes;
+        let room = self.gathered.get_mut(start..start + bytes)?;
+        self.gathered_bytes = start + bytes;
+        Some(room)
+    }
+
+    /// A field with its length in front, so that no two lists of fields are the same bytes.
+    fn field(&mut self, field: &[u8]) {
+        self.write(&(field.len() as u32).to_le_bytes());
+        self.write(field);
+    }
+
+    /// The same in lower case.
+    fn field_in_lower_case(&mut self, field: &[u8]) {
+        self.write(&(field.len() as u32).to_le_bytes());
+        self.write_in_lower_case(field);
+    }
+
+    fn finish(mut self) -> Fingerprint {
+        self.hash.write(&self.gathered[..self.gathered_bytes]);
+        Fingerprint(self.hash.finish())
     }
 }
 
@@ -397,7 +479,8 @@ mod tests {
 
     fn triplet(key: &FingerprintKey, client: &Client<'_>, parties: [&str; 2]) -> Fingerprint {
         let [sender, recipient] = parties.map(str::as_bytes);
-        let parties = Parties::new(SenderForm::Postgrey, sender, recipient);
+        let mut room = Room::new();
+        let parties = Parties::new(SenderForm::Postgrey, sender, recipient, &mut room);
         key.triplet(client, &parties).first
     }
 
@@ -420,6 +503,7 @@ mod tests {
                 SenderForm::Postgrey,
                 b"a@s.example",
                 b"b@r.example",
+                &mut Room::new(),
             )),
             triplet(&FingerprintKey::new([8; 16]), &network, parties),
         ];
@@ -434,7 +518,9 @@ mod tests {
 
     #[test]
     fn an_organisation_comes_before_the_network() {
-        let parties = Parties::new(SenderForm::Folded, b"a@s.example", b"b@r.example");
+        let mut room = Room::new();
+        let form = SenderForm::Folded;
+        let parties = Parties::new(form, b"a@s.example", b"b@r.example", &mut room);
         let by_name = Lookup::default();
         let of = |lookup: Lookup, address: &str, name: &'static str| {
             let client = lookup.client(address.parse().unwrap(), name.as_bytes(), b"", None);

@@ -160,31 +160,41 @@ pub enum Reason {
     TripletFound,
 }
 
-impl fmt::Display for Reason {
-    /// The words of Postgrey's log lines, where it has any.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Reason {
+    /// The words of Postgrey's log lines, where it has any; of what is missing, without its name.
+    pub const fn words(self) -> &'static str {
         match self {
-            Reason::UnknownRequest => f.write_str("unrecognized request type"),
-            Reason::Missing(attribute) => write!(f, "attribute missing: {}", attribute.name()),
-            Reason::UnparsableAddress => f.write_str("client_address is not an address"),
-            Reason::NotRecipientState => f.write_str("not RCPT"),
-            Reason::Authenticated => f.write_str("authenticated"),
-            Reason::Outgoing => f.write_str("outgoing"),
-            Reason::LocalClient => f.write_str("local client"),
-            Reason::LeftToData => f.write_str("null sender before DATA"),
-            Reason::NullSender => f.write_str("null sender"),
-            Reason::MailServer => f.write_str("mail server"),
-            Reason::WrittenTo => f.write_str("wrote to"),
-            Reason::ClientListed => f.write_str("client whitelist"),
-            Reason::RecipientListed => f.write_str("recipient whitelist"),
-            Reason::SenderListed => f.write_str("sender whitelist"),
-            Reason::RecipientNotGreylisted => f.write_str("recipient not greylisted"),
-            Reason::Allowed => f.write_str("allowed"),
-            Reason::ClientAutoWhitelisted => f.write_str("client AWL"),
-            Reason::SenderDomainAutoWhitelisted => f.write_str("sender domain AWL"),
-            Reason::New => f.write_str("new"),
-            Reason::EarlyRetry => f.write_str("early-retry"),
-            Reason::TripletFound => f.write_str("triplet found"),
+            Reason::UnknownRequest => "unrecognized request type",
+            Reason::Missing(_) => "attribute missing",
+            Reason::UnparsableAddress => "client_address is not an address",
+            Reason::NotRecipientState => "not RCPT",
+            Reason::Authenticated => "authenticated",
+            Reason::Outgoing => "outgoing",
+            Reason::LocalClient => "local client",
+            Reason::LeftToData => "null sender before DATA",
+            Reason::NullSender => "null sender",
+            Reason::MailServer => "mail server",
+            Reason::WrittenTo => "wrote to",
+            Reason::ClientListed => "client whitelist",
+            Reason::RecipientListed => "recipient whitelist",
+            Reason::SenderListed => "sender whitelist",
+            Reason::RecipientNotGreylisted => "recipient not greylisted",
+            Reason::Allowed => "allowed",
+            Reason::ClientAutoWhitelisted => "client AWL",
+            Reason::SenderDomainAutoWhitelisted => "sender domain AWL",
+            Reason::New => "new",
+            Reason::EarlyRetry => "early-retry",
+            Reason::TripletFound => "triplet found",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())?;
+        match self {
+            Reason::Missing(attribute) => write!(f, ": {}", attribute.name()),
+            _ => Ok(()),
         }
     }
 }

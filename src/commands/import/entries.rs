@@ -12,7 +12,7 @@ use crate::engine::identity::{Client, Lookup};
 use crate::engine::limits::IMPORTED_ENTRIES_MAX;
 use crate::engine::table::Entry;
 use crate::engine::time::Timestamp;
-use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, SenderForm};
+use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Room, SenderForm};
 
 use super::record::{Count, Record, Triplet};
 
@@ -163,7 +163,8 @@ impl<'k> Importer<'k> {
             sender, recipient, ..
         } = triplet;
         for form in [SenderForm::Postgrey, SenderForm::Folded] {
-            let parties = Parties::from_postgrey(form, sender, recipient);
+            let mut room = Room::new();
+            let parties = Parties::from_postgrey(form, sender, recipient, &mut room);
             if form == SenderForm::Postgrey || parties.is_sender_folded() {
                 self.add(self.key.triplet(&client, &parties).first, entry);
             }
@@ -384,16 +385,19 @@ mod tests {
         let client = Lookup::default().client("192.0.2.9".parse().unwrap(), b"unknown", b"", None);
         let asked = |form| {
             let sender = b"0102018F2C11a0b3-000000@ses.example";
-            let parties = Parties::new(form, sender, b"B@r.example");
+            let mut room = Room::new();
+            let parties = Parties::new(form, sender, b"B@r.example", &mut room);
             KEY.triplet(&client, &parties).first.bits()
         };
         let taken = fingerprints(Lookup::default(), key);
         assert_eq!(taken.len(), 2);
         assert!(taken.contains(&asked(SenderForm::Folded)));
+        let mut room = Room::new();
         let normal = Parties::from_postgrey(
             SenderForm::Postgrey,
             b"0102018f2c11a0b3-000000@ses.example",
             b"b@r.example",
+            &mut room,
         );
         assert!(taken.contains(&KEY.triplet(&client, &normal).first.bits()));
     }
@@ -515,7 +519,9 @@ mod tests {
             let taken = fingerprints(Lookup::default(), &key);
             for lookup in [Lookup::default(), Lookup::Subnet(Prefixes::default())] {
                 let client = lookup.client(address, b"unknown", b"", None);
-                let parties = Parties::new(lookup.sender_form(), sender.as_bytes(), recipient.as_bytes());
+                let mut room = Room::new();
+                let form = lookup.sender_form();
+                let parties = Parties::new(form, sender.as_bytes(), recipient.as_bytes(), &mut room);
                 let asked = KEY.triplet(&client, &parties).first.bits();
                 prop_assert!(taken.contains(&asked), "{} {:?}", key, lookup);
             }

@@ -12,7 +12,7 @@ use super::time::Moment;
 use crate::engine::access::Clients;
 use crate::engine::identity::{Client, Lookup, Prefixes};
 use crate::engine::limits::LOGGED_VALUE_BYTES_MAX;
-use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Triplet};
+use crate::engine::triplet::{Fingerprint, FingerprintKey, Parties, Room, Triplet};
 
 /// How much a ledger keeps.
 #[derive(Clone, Copy, Debug)]
@@ -264,7 +264,9 @@ impl Ledger {
     }
 
     fn known_by(&self, mail: &Mail<'_>) -> Known {
-        let parties = Parties::new(self.lookup.sender_form(), &mail.sender, &mail.recipient);
+        let mut room = Room::new();
+        let form = self.lookup.sender_form();
+        let parties = Parties::new(form, &mail.sender, &mail.recipient, &mut room);
         Known {
             triplet: self.key.triplet(&self.client(mail), &parties),
             pair: self.key.written_to(&parties),

@@ -82,6 +82,8 @@ pub(super) struct Pattern {
     pub(super) regex: Regex,
     /// Its size, rounded up: a bound of what each byte of a text costs.
     pub(super) bytes: usize,
+    /// See [`beginning`].
+    beginning: String,
 }
 
 /// What a line of a client list means.
@@ -283,6 +285,7 @@ fn pattern(word: &str) -> Option<&str> {
 fn compiled(pattern: &str) -> Result<Pattern, Remark> {
     let mut builder = RegexBuilder::new(pattern);
     builder.case_insensitive(true).size_limit(PATTERN_BYTES_MAX);
+    let beginning = beginning(pattern).to_owned();
     let largest = builder.build().map_err(|error| {
         let why = format!("the regular expression does not work: {error}");
         Remark::new(Fault::Invalid, why)
@@ -291,13 +294,43 @@ fn compiled(pattern: &str) -> Result<Pattern, Remark> {
     let sizes = sizes.take_while(|bytes| *bytes < PATTERN_BYTES_MAX);
     for bytes in sizes.flat_map(|bytes| [bytes, bytes / 2 * 3]) {
         if let Ok(regex) = builder.size_limit(bytes).build() {
-            return Ok(Pattern { regex, bytes });
+            return Ok(Pattern {
+                regex,
+                bytes,
+                beginning,
+            });
         }
     }
     Ok(Pattern {
         regex: largest,
         bytes: PATTERN_BYTES_MAX,
+        beginning,
     })
+}
+
+impl Pattern {
+    /// Whether a text begins so that it is worth a closer look.
+    pub(super) fn may_match(&self, text: &[u8]) -> bool {
+        let start = text.get(..self.beginning.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(self.beginning.as_bytes()))
+    }
+}
+
+/// The letters and digits that all texts begin with that a regular expression matches, as far as that is plain to see.
+fn beginning(pattern: &str) -> &str {
+    let Some(rest) = pattern.strip_prefix('^') else {
+        return "";
+    };
+    let end = rest.find(|it: char| !it.is_ascii_alphanumeric());
+    let (word, behind) = rest.split_at(end.unwrap_or(rest.len()));
+    if pattern.contains('|') {
+        return "";
+    }
+    match behind.starts_with(['?', '*', '{']) {
+        // The last one need not be there.
+        true => &word[..word.len().saturating_sub(1)],
+        false => word,
+    }
 }
 
 /// What follows the word `pool`. Postgrey has no such line whose meaning were to be kept, so a faulty name is ignored.
@@ -467,4 +500,38 @@ fn ipv6_network(word: &str) -> Read<Host<'_>> {
         _ => Host::Network(address.into(), prefix_bits),
     };
     (Some(rule), remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beginnings_of_regular_expressions() {
+        for (pattern, expected) in [
+            (r"^lake.*mta.*\.cox\.net$", "lake"),
+            ("^Mx1$", "Mx1"),
+            ("^mx+y", "mx"),
+            ("^mx?y", "m"),
+            ("^mx*y", "m"),
+            ("^mx{0}y", "m"),
+            ("^m", "m"),
+            ("^?m", ""),
+            ("^", ""),
+            ("^m|x", ""),
+            ("^(?x)m x", ""),
+            ("m", ""),
+        ] {
+            assert_eq!(beginning(pattern), expected, "{pattern}");
+        }
+        let pattern = compiled("^lake.*x").unwrap();
+        for (text, may_match) in [
+            ("LAKE", true),
+            ("lakes.x", true),
+            ("lak", false),
+            ("a.lake", false),
+        ] {
+            assert_eq!(pattern.may_match(text.as_bytes()), may_match, "{text}");
+        }
+    }
 }

@@ -19,7 +19,6 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 use fnv::FnvHasher;
-use regex_lite::Regex;
 
 use crate::engine::access::line::{AddressRule, ClientRule, Host, Pattern};
 use crate::engine::access::networks::{NetworkRanges, Networks};
@@ -97,7 +96,7 @@ pub struct Access {
 #[derive(Default)]
 struct Rules {
     origins: Vec<Origin>,
-    patterns: Vec<(Regex, u32)>,
+    patterns: Vec<(Pattern, u32)>,
     /// All patterns compiled, in bytes.
     patterns_bytes: usize,
     /// Patterns that were compiled, if in vain.
@@ -130,7 +129,7 @@ impl Rules {
         }
         self.patterns_bytes += pattern.bytes;
         let rule = self.add(origin);
-        self.patterns.push((pattern.regex, rule));
+        self.patterns.push((pattern, rule));
         None
     }
 
@@ -146,7 +145,9 @@ impl Rules {
 
     fn find_pattern(&self, text: &[u8]) -> Option<u32> {
         let text_bytes_max = self.pattern_text_bytes_max();
-        if self.patterns.is_empty() || text.len() > text_bytes_max {
+        let mut patterns = self.patterns.iter();
+        // Most have to do with few names, and show that at once.
+        if text.len() > text_bytes_max || !patterns.any(|(pattern, _)| pattern.may_match(text)) {
             return None;
         }
         // Only what is not UTF-8, and so no address of anybody's, is copied, and may grow.
@@ -155,7 +156,7 @@ impl Rules {
             return None;
         }
         let mut patterns = self.patterns.iter();
-        let found = patterns.find(|(pattern, _)| pattern.is_match(&text));
+        let found = patterns.find(|(pattern, _)| pattern.regex.is_match(&text));
         found.map(|(_, rule)| *rule)
     }
 }
@@ -244,11 +245,10 @@ impl Clients {
     /// The pool that a client of this name belongs to; of several the one with the shortest name, so that all whom that one covers are one client. It
     /// does not list the client.
     pub fn find_pool<'n>(&self, client_name: &'n [u8]) -> Option<Pool<'n>> {
-        let client_name = DomainName::parse(client_name)?;
-        let (rule, length_bytes) =
-            find_suffix(&self.pools, client_name.as_bytes(), is_label_border)?;
+        let name = client_name.strip_suffix(b".").unwrap_or(client_name);
+        let (rule, length_bytes) = find_suffix(&self.pools, name, is_label_border)?;
         Some(Pool {
-            name: client_name.end(length_bytes),
+            name: DomainName::parse(client_name)?.end(length_bytes),
             origin: self.rules.origin(rule),
         })
     }
@@ -380,7 +380,11 @@ impl Addresses {
         let (local_part, domain) = (&address[..at], &address[at + 1..]);
         let mut longest = None;
         let mut hash = FnvHasher::default();
-        let domain_hash = self::hash(domain);
+        // Without addresses it is not worth hashing.
+        let domain_hash = match self.addresses.is_empty() {
+            true => 0,
+            false => self::hash(domain),
+        };
         for end in 0..=at {
             let is_user_end = end == at || local_part[end] == b'+' && end + 1 < at;
             if is_user_end {
@@ -479,17 +483,21 @@ fn find_suffixes(
 ) -> impl Iterator<Item = (u32, usize)> {
     let mut hash = FnvHasher::default();
     // Without words nothing is worth hashing.
-    let length_bytes = if words.is_empty() { 0 } else { text.len() };
-    (0..length_bytes).rev().filter_map(move |start| {
-        hash.write_u8(text[start].to_ascii_lowercase());
-        let before = start.checked_sub(1).map(|index| text[index]);
-        if !is_border(before) {
-            return None;
+    let mut rest = if words.is_empty() { b"" } else { text };
+    std::iter::from_fn(move || {
+        while let [before @ .., byte] = rest {
+            hash.write_u8(byte.to_ascii_lowercase());
+            rest = before;
+            if !is_border(before.last().copied()) {
+                continue;
+            }
+            let suffix = &text[before.len()..];
+            let is_it = |word: &[u8]| word.eq_ignore_ascii_case(suffix);
+            if let Some(rule) = words.find(hash.finish(), is_it) {
+                return Some((rule, suffix.len()));
+            }
         }
-        let suffix = &text[start..];
-        let is_it = |word: &[u8]| word.eq_ignore_ascii_case(suffix);
-        let rule = words.find(hash.finish(), is_it)?;
-        Some((rule, suffix.len()))
+        None
     })
 }
 

@@ -9,6 +9,7 @@ pub use postgrey::normalise_sender;
 use heapless::{Vec, VecView};
 
 use crate::engine::limits::VALUE_BYTES_MAX;
+use crate::engine::text::make_lower_case;
 
 /// A mail address in a buffer of its own.
 pub(super) type Address = Vec<u8, VALUE_BYTES_MAX>;
@@ -24,5 +25,5 @@ fn append(to: &mut VecView<u8>, bytes: &[u8]) {
 pub(super) fn append_lower_case(to: &mut VecView<u8>, bytes: &[u8]) {
     let start = to.len();
     append(to, bytes);
-    to[start..].make_ascii_lowercase();
+    make_lower_case(&mut to[start..]);
 }
