@@ -1,6 +1,7 @@
 """The command line of build-packages."""
 
 import argparse
+import contextlib
 import hashlib
 import os
 import re
@@ -45,6 +46,7 @@ def build(dist, architectures):
     if recipe.version != version:
         raise Failure(f"{MAKEFILE}: PKG_VERSION is {recipe.version}, and Cargo.toml has {version}; make them agree")
     epoch = source_date_epoch()
+    dist.mkdir(parents=True, exist_ok=True)
     names = []
     for architecture in architectures:
         binary = binary_for(dist, version, architecture.target)
@@ -64,8 +66,11 @@ def binary_for(dist, version, target):
     if not path.exists():
         cross = REPOSITORY / "cross/build"
         print(f"{path} is not there: {cross} {target}", flush=True)
-        if not cross.exists() or subprocess.run([cross, target]).returncode != 0 or not path.exists():
-            raise Failure(f"there is no {path}, and {cross} {target} has not made it")
+        # Which knows no other folder.
+        made = REPOSITORY / "target/dist" / path.name
+        if not cross.exists() or subprocess.run([cross, target]).returncode != 0 or not made.exists():
+            raise Failure(f"there is no {path}, and {cross} {target} has not made {made}")
+        path = made
     return path.read_bytes()
 
 
@@ -81,11 +86,10 @@ def source_date_epoch():
         if not given.isdecimal():
             raise Failure(f"SOURCE_DATE_EPOCH={given}: not a number of seconds since 1970")
         return int(given)
-    git = subprocess.run(
-        ["git", "-C", REPOSITORY, "log", "-1", "--format=%ct"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    if git.returncode == 0:
-        return int(git.stdout)
+    if (REPOSITORY / ".git").exists():
+        git = ["git", "-C", REPOSITORY, "log", "-1", "--format=%ct"]
+        with contextlib.suppress(FileNotFoundError, subprocess.CalledProcessError):
+            return int(subprocess.run(git, capture_output=True, check=True).stdout)
     # In a release's tarball files have the date of its commit.
     return int(MAKEFILE.stat().st_mtime)
 

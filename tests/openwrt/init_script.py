@@ -56,6 +56,8 @@ class Router:
         self.lists.mkdir(parents=True)
         (self.root / "run").mkdir()
         self.user_id = USER_ID
+        # What takes the place of a folder while it changes hands.
+        self.link_instead = ""
         self.root.chmod(0o755)
         (self.root / "addresses").write_text("    inet 192.168.1.1/24 brd 192.168.1.255\n    inet 10.9.0.1 peer 10.9.0.2/32\n    inet 10.9.0.71 peer 10.9.0.2/32\n")
         loopback = "00000000000000000000000000000001 01 80 10 80 lo\n"
@@ -85,6 +87,7 @@ class Router:
             "PROCESS": str(self.root / "process"),
             "PROCESS_AFTER": process_after,
             "USER_ID": str(self.user_id or ""),
+            "LINK_INSTEAD": str(self.link_instead),
         }
         command = [BUSYBOX, "ash", STAND_IN, SCRIPT, *(function or ["start_service"])]
         done = subprocess.run(command, env=environment, cwd=self.root, capture_output=True, text=True, timeout=60)

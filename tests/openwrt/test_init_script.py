@@ -439,6 +439,20 @@ class State(Case):
         self.run_script(section())
         self.assertEqual(target.stat().st_uid, 0)
 
+    def test_a_link_that_comes_in_between(self):
+        self.folder("tmp", 0o1777)
+        self.folder("tmp/greylet", 0o755, USER_ID)
+        target = self.folder("target")
+        file = self.file(target / "passwd", 0, 0o644)
+        self.router.link_instead = target
+        outcome = self.run_script(section("option dbdir 'ROOT/tmp/greylet'"))
+        # The default has been replaced as well.
+        self.assertEqual(outcome.options[0], "--dbdir=")
+        for warning in outcome.warnings:
+            self.assertIn("is a link", warning)
+        for path, mode in [(target, 0o755), (file, 0o644)]:
+            self.assertEqual((path.stat().st_uid, path.stat().st_mode & 0o7777), (0, mode))
+
     def test_a_link(self):
         self.folder("elsewhere")
         (self.router.root / "link").symlink_to("elsewhere")

@@ -409,9 +409,23 @@ class BuildPackages(Scratch):
                 command.binary_for(dist, "1", "x86")
             (repository / "cross").mkdir()
             cross = repository / "cross/build"
-            cross.write_text(f"#!/bin/sh\necho built >{dist}/greylet-1-$1\n")
+            (repository / "target/dist").mkdir(parents=True)
+            cross.write_text(f"#!/bin/sh\necho built >{repository}/target/dist/greylet-1-$1\n")
             cross.chmod(0o755)
             self.assertEqual(command.binary_for(dist, "1", "x86"), b"built\n")
+
+    def test_the_date_of_a_tarball(self):
+        repository = self.scratch()
+        makefile = repository / "Makefile"
+        makefile.touch()
+        os.utime(makefile, (EPOCH, EPOCH))
+        with mock.patch.multiple(command, REPOSITORY=repository, MAKEFILE=makefile), mock.patch.dict(os.environ):
+            os.environ.pop("SOURCE_DATE_EPOCH", None)
+            self.assertEqual(command.source_date_epoch(), EPOCH)
+            # A clone without git.
+            (repository / ".git").mkdir()
+            os.environ["PATH"] = str(repository)
+            self.assertEqual(command.source_date_epoch(), EPOCH)
 
 
 if __name__ == "__main__":
