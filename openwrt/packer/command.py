@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 from packer import apk, ipk
-from packer.devices import ARCHITECTURES
+from packer.devices import ARCHITECTURES, is_for
 from packer.recipe import RecipeError, read
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -66,7 +66,10 @@ def binary_for(dist, version, target):
         print(f"{path} is not there: {cross} {target}", flush=True)
         if not cross.exists() or subprocess.run([cross, target]).returncode != 0 or not path.exists():
             raise Failure(f"there is no {path}, and {cross} {target} has not made it")
-    return path.read_bytes()
+    program = path.read_bytes()
+    if not is_for(target, program):
+        raise Failure(f"{path} is not a program for {target}; without it, it is made anew")
+    return program
 
 
 def cargo_version():
