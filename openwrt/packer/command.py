@@ -81,8 +81,9 @@ def source_date_epoch():
     """The time of all that is in the packages, in seconds since 1970."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given:
-        if not given.isdecimal():
-            raise Failure(f"SOURCE_DATE_EPOCH={given}: not a number of seconds since 1970")
+        # In eleven digits it fits into each kind of package.
+        if not re.fullmatch("[0-9]{1,11}", given):
+            raise Failure(f"SOURCE_DATE_EPOCH={given:.40}: not a number of seconds since 1970, of at most 11 digits")
         return int(given)
     git = subprocess.run(
         ["git", "-C", REPOSITORY, "log", "-1", "--format=%ct"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

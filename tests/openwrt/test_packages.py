@@ -406,9 +406,11 @@ class BuildPackages(Scratch):
         done, _, made = self.build("mips_24kc")
         self.assertEqual((done.returncode, made), (2, {}))
         self.assertIn("mips_24kc", done.stderr)
-        done, _, _ = self.build("x86_64", epoch="yesterday")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("SOURCE_DATE_EPOCH=yesterday", done.stderr)
+        for epoch in ("yesterday", "-1", "1" * 20, "9" * 5000, "\u0663"):
+            done, _, made = self.build("x86_64", epoch=epoch)
+            self.assertEqual((done.returncode, made), (1, {}))
+            self.assertRegex(done.stderr, f"^build-packages: SOURCE_DATE_EPOCH={epoch[:40]}: not a number")
+        self.assertEqual(self.build("x86_64", epoch="9" * 11)[0].returncode, 0)
 
     def test_what_is_not_a_program_for_the_device(self):
         for content in (b"", b"\x7fELF", b"#!/bin/sh\n", program("x86_64"), program("armv7")):
