@@ -223,24 +223,41 @@ fn a_service_manager_is_told_that_it_listens() {
 /// It serves all the same.
 #[test]
 fn a_service_manager_that_cannot_be_told_is_logged() {
-    let mut command = greylet();
-    command
-        .args(["serve", "--dbdir=", "--inet=127.0.0.1:0"])
-        .env("NOTIFY_SOCKET", "/nowhere/notify");
-    let mut server = Server::start_command(command, 1);
-    let is_about_it = |line: &&String| line.contains("cannot tell the service manager");
-    // It is on the other stream, and may come before the line that the start waits for.
-    let line = match server.log.iter().find(is_about_it) {
-        Some(line) => line.clone(),
-        None => server.wait_for("cannot tell the service manager"),
-    };
-    assert!(line.contains("NOTIFY_SOCKET=/nowhere/notify"), "{line}");
-    assert!(
-        server
-            .connect()
-            .ask(request(&[]))
-            .starts_with("DEFER_IF_PERMIT")
-    );
+    let folder = Scratch::new("notify-deaf");
+    let full = folder.path("full");
+    let _manager = full_queue(&full);
+    for variable in ["/nowhere/notify", full.as_str()] {
+        let mut command = greylet();
+        command
+            .args(["serve", "--dbdir=", "--inet=127.0.0.1:0"])
+            .env("NOTIFY_SOCKET", variable);
+        let mut server = Server::start_command(command, 1);
+        let is_about_it = |line: &&String| line.contains("cannot tell the service manager");
+        // It is on the other stream, and may come before the line that the start waits for.
+        let line = match server.log.iter().find(is_about_it) {
+            Some(line) => line.clone(),
+            None => server.wait_for("cannot tell the service manager"),
+        };
+        assert!(
+            line.contains(&format!("NOTIFY_SOCKET={variable} ")),
+            "{line}"
+        );
+        assert!(
+            server
+                .connect()
+                .ask(request(&[]))
+                .starts_with("DEFER_IF_PERMIT")
+        );
+    }
+}
+
+/// A socket that takes no more messages: whoever sends one waits.
+fn full_queue(path: &str) -> UnixDatagram {
+    let manager = UnixDatagram::bind(path).expect("a socket");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    sender.set_nonblocking(true).expect("it can be set");
+    while sender.send_to(b"STATUS=", path).is_ok() {}
+    manager
 }
 
 #[test]

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 from packer import apk, ipk
-from packer.devices import ARCHITECTURES
+from packer.devices import ARCHITECTURES, is_for
 from packer.recipe import RecipeError, read
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -71,7 +71,10 @@ def binary_for(dist, version, target):
         if not cross.exists() or subprocess.run([cross, target]).returncode != 0 or not made.exists():
             raise Failure(f"there is no {path}, and {cross} {target} has not made {made}")
         path = made
-    return path.read_bytes()
+    program = path.read_bytes()
+    if not is_for(target, program):
+        raise Failure(f"{path} is not a program for {target}; without it, it is made anew")
+    return program
 
 
 def cargo_version():
@@ -83,8 +86,9 @@ def source_date_epoch():
     """The time of all that is in the packages, in seconds since 1970."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given:
-        if not given.isdecimal():
-            raise Failure(f"SOURCE_DATE_EPOCH={given}: not a number of seconds since 1970")
+        # In eleven digits it fits into each kind of package.
+        if not re.fullmatch("[0-9]{1,11}", given):
+            raise Failure(f"SOURCE_DATE_EPOCH={given:.40}: not a number of seconds since 1970, of at most 11 digits")
         return int(given)
     if (REPOSITORY / ".git").exists():
         git = ["git", "-C", REPOSITORY, "log", "-1", "--format=%ct"]

@@ -13,6 +13,9 @@ class Architecture:
     is_rare: bool = False
 
 
+# How a program for a target begins, by what the target's name begins with: ELF's class and byte order, and its machine.
+_MACHINES = {"aarch64": (2, 183), "arm": (1, 40), "x86_64": (2, 62)}
+
 _AARCH64 = "aarch64-unknown-linux-musl"
 _ARMV7 = "armv7-unknown-linux-musleabihf"
 _ARMV7_SOFT_FLOAT = "armv7-unknown-linux-musleabi"
@@ -37,3 +40,9 @@ ARCHITECTURES = (
     Architecture("arm_xscale", _ARMV5, "kirkwood", is_rare=True),
     Architecture("arm_arm926ej-s", _ARMV5, "at91/sam9x, mxs", is_rare=True),
 )
+
+
+def is_for(target, program):
+    """Whether these bytes are an ELF file for the target's processor."""
+    bits, machine = next(value for name, value in _MACHINES.items() if target.startswith(name))
+    return program[:6] == b"\x7fELF" + bytes([bits, 1]) and program[18:20] == machine.to_bytes(2, "little")

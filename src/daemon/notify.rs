@@ -7,9 +7,13 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// The variable with the manager's socket; sd_notify(3).
 const SOCKET: &str = "NOTIFY_SOCKET";
+
+/// How long a manager may leave its queue full: no mail is answered meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Says READY=1. If that cannot be done it is logged: a manager that waits for it will end the daemon, and its owner should see why.
 pub(super) fn ready() {
@@ -30,6 +34,8 @@ fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         _ => SocketAddr::from_pathname(socket),
     };
-    UnixDatagram::unbound()?.send_to_addr(message, &address?)?;
+    let sender = UnixDatagram::unbound()?;
+    sender.set_write_timeout(Some(PATIENCE))?;
+    sender.send_to_addr(message, &address?)?;
     Ok(())
 }

@@ -349,13 +349,21 @@ class Apk(Scratch):
         self.assertEqual(os.listdir(root / "etc/rc.d"), [])
 
 
+def program(target):
+    """What begins as a program for the target does, and ends with its name."""
+    bits, machine = {"aarch64": (2, 183), "x86_64": (2, 62)}.get(target.partition("-")[0], (1, 40))
+    return b"\x7fELF" + bytes([bits, 1, 1]) + bytes(11) + machine.to_bytes(2, "little") + target.encode()
+
+
 class BuildPackages(Scratch):
     """The command, with stand-ins for the binaries."""
 
-    def build(self, *architectures, epoch=str(EPOCH)):
+    def build(self, *architectures, epoch=str(EPOCH), others=()):
         dist = self.scratch()
         for target in {architecture.target for architecture in ARCHITECTURES}:
-            (dist / f"greylet-{recipe().version}-{target}").write_text(target)
+            (dist / f"greylet-{recipe().version}-{target}").write_bytes(program(target))
+        for target, content in others:
+            (dist / f"greylet-{recipe().version}-{target}").write_bytes(content)
         done = subprocess.run(
             [REPOSITORY / "openwrt/build-packages", "--dist", dist, *architectures],
             env={**os.environ, "SOURCE_DATE_EPOCH": epoch},
@@ -385,7 +393,7 @@ class BuildPackages(Scratch):
         for architecture in ARCHITECTURES:
             ipk_data = members(members(made[ipk.file_name(package, architecture.name)])[1][1])
             binary = next(content for member, content in ipk_data if member.name == "./usr/sbin/greylet")
-            self.assertEqual(binary.decode(), architecture.target)
+            self.assertEqual(binary, program(architecture.target))
             root, data = adb_reader.read(made[apk.file_name(package, architecture.name)])
             self.assertEqual(field(field(root, 1), 5).decode(), architecture.name)
             self.assertIn(binary, [content for _, content in data])
@@ -398,21 +406,30 @@ class BuildPackages(Scratch):
         done, _, made = self.build("mips_24kc")
         self.assertEqual((done.returncode, made), (2, {}))
         self.assertIn("mips_24kc", done.stderr)
-        done, _, _ = self.build("x86_64", epoch="yesterday")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("SOURCE_DATE_EPOCH=yesterday", done.stderr)
+        for epoch in ("yesterday", "-1", "1" * 20, "9" * 5000, "\u0663"):
+            done, _, made = self.build("x86_64", epoch=epoch)
+            self.assertEqual((done.returncode, made), (1, {}))
+            self.assertRegex(done.stderr, f"^build-packages: SOURCE_DATE_EPOCH={epoch[:40]}: not a number")
+        self.assertEqual(self.build("x86_64", epoch="9" * 11)[0].returncode, 0)
+
+    def test_what_is_not_a_program_for_the_device(self):
+        for content in (b"", b"\x7fELF", b"#!/bin/sh\n", program("x86_64"), program("armv7")):
+            done, _, made = self.build("aarch64_generic", others=[("aarch64-unknown-linux-musl", content)])
+            self.assertEqual((done.returncode, made), (1, {}))
+            self.assertIn("greylet-0.1.0-aarch64-unknown-linux-musl is not a program for".replace("0.1.0", recipe().version), done.stderr)
 
     def test_a_binary_is_missing(self):
         repository, dist = self.scratch(), self.scratch()
         with mock.patch.object(command, "REPOSITORY", repository), contextlib.redirect_stdout(io.StringIO()):
-            with self.assertRaisesRegex(command.Failure, "there is no .*greylet-1-x86"):
-                command.binary_for(dist, "1", "x86")
+            with self.assertRaisesRegex(command.Failure, "there is no .*greylet-1-x86_64"):
+                command.binary_for(dist, "1", "x86_64")
             (repository / "cross").mkdir()
             cross = repository / "cross/build"
             (repository / "target/dist").mkdir(parents=True)
-            cross.write_text(f"#!/bin/sh\necho built >{repository}/target/dist/greylet-1-$1\n")
+            cross.write_text(f"#!/bin/sh\ncp {repository}/built {repository}/target/dist/greylet-1-$1\n")
+            (repository / "built").write_bytes(program("x86_64"))
             cross.chmod(0o755)
-            self.assertEqual(command.binary_for(dist, "1", "x86"), b"built\n")
+            self.assertEqual(command.binary_for(dist, "1", "x86_64"), program("x86_64"))
 
     def test_the_date_of_a_tarball(self):
         repository = self.scratch()
