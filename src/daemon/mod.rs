@@ -8,6 +8,7 @@ mod connection;
 mod explain;
 mod folder;
 mod listener;
+mod lock;
 mod log;
 mod pidfile;
 mod privileges;
