@@ -111,7 +111,7 @@ fn complain(name: &str, error: &io::Error) {
 }
 
 /// What has been read so far.
-struct Reading {
+pub struct Reading {
     lines: Lines,
     /// Of action lines.
     ledger: Ledger,
@@ -120,7 +120,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(greylist_text: &str, lists: Rc<Clients>) -> Reading {
+    /// Nothing yet. The lists say who is a pool.
+    pub fn new(greylist_text: &str, lists: Rc<Clients>) -> Reading {
         Reading {
             lines: Lines::default(),
             ledger: Ledger::new(Limits::DEFAULT, Rc::clone(&lists)),
@@ -128,7 +129,12 @@ impl Reading {
         }
     }
 
-    fn read(&mut self, input: &mut Input) -> io::Result<()> {
+    /// Reads a log to its end.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read; what came before counts.
+    pub fn read(&mut self, input: &mut Input) -> io::Result<()> {
         let mut calendar = input.calendar();
         let mut bytes = Vec::new();
         loop {
@@ -170,7 +176,8 @@ impl Reading {
         }
     }
 
-    fn summary(self, is_what_if_wanted: bool) -> Summary {
+    /// What it comes to.
+    pub fn summary(self, is_what_if_wanted: bool) -> Summary {
         let (source, ledger) = match self.postfix {
             None => (Some(Source::ActionLines), self.ledger),
             Some(postfix) => {
