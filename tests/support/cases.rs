@@ -3,15 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[allow(dead_code, reason = "this needs only a part of it")]
-#[path = "snapshots.rs"]
-mod snapshots;
-
-use greylet::engine::history::History;
-use greylet::engine::table::{Class, Entry};
-use snapshots::{
+use crate::targets::snapshot::snapshots::{
     BATCH, DAY, FULL_WITH_PENDING, HOUR, START, entry, fingerprint, put, save, with_table,
 };
+use greylet::engine::history::History;
+use greylet::engine::table::{Class, Entry};
 
 /// Those of a reader.
 pub(crate) fn of_target(target: &str) -> Vec<Vec<u8>> {

@@ -21,12 +21,15 @@ fn check_findings(findings: &Findings, lines: usize) {
     }
 }
 
-/// The bytes up to a line end near the middle, and the rest.
+/// The bytes up to a line end near the middle, and the rest, which does not begin with what is skipped at the beginning of a file.
 fn halves(bytes: &[u8]) -> [&[u8]; 2] {
     let middle = bytes.len() / 2;
     let end = bytes[middle..].iter().position(|&byte| byte == b'\n');
     let (first, second) = bytes.split_at(end.map_or(bytes.len(), |end| middle + end + 1));
-    [first, second]
+    match second.starts_with(b"\xef\xbb\xbf") {
+        true => [bytes, &[]],
+        false => [first, second],
+    }
 }
 
 /// See the [module](self).

@@ -3,7 +3,7 @@
 
 #[allow(dead_code, reason = "this needs only a part of it")]
 #[path = "../../support/snapshots.rs"]
-mod snapshots;
+pub(crate) mod snapshots;
 
 use std::collections::HashMap;
 use std::hash::Hasher;
