@@ -8,11 +8,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchow
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 
 use crate::daemon::RunAs;
+use crate::daemon::lock::Lock;
 use crate::error::Error;
 
 /// Which folder is to be used.
@@ -104,11 +105,11 @@ impl FolderChoice {
 pub struct Folder {
     path: PathBuf,
     /// None on a file system that cannot be written, or had no room.
-    lock: Option<Flock<File>>,
+    lock: Option<Lock>,
 }
 
 enum Taken {
-    Ours(Option<Flock<File>>),
+    Ours(Option<Lock>),
     Others(String),
 }
 
@@ -147,16 +148,18 @@ impl Folder {
             },
             Err(error) => return Err(error),
         };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) if is_writable => {
-                give_to_owner(&lock, folder)?;
-                // On a full disk it locks without a number as well.
-                let _ = lock
-                    .set_len(0)
-                    .and_then(|()| writeln!(&*lock, "{}", std::process::id()));
+        match Lock::take(file) {
+            Ok(lock) => {
+                if is_writable && let Some(file) = lock.file() {
+                    give_to_owner(file, folder)?;
+                    // On a full disk it locks without a number as well.
+                    let mut to = file;
+                    let _ = file
+                        .set_len(0)
+                        .and_then(|()| writeln!(to, "{}", std::process::id()));
+                }
                 Ok(Taken::Ours(Some(lock)))
             }
-            Ok(lock) => Ok(Taken::Ours(Some(lock))),
             Err((file, Errno::EWOULDBLOCK)) => Ok(Taken::Others(process(file))),
             Err((_, error)) => Err(error.into()),
         }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag};
+use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen,
     setsockopt, socket, sockopt,
@@ -22,6 +22,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::fchownat;
 
 use crate::daemon::RunAs;
+use crate::daemon::lock::Lock;
 use crate::error::Error;
 
 /// How often, and at which intervals, the lock of a folder is tried.
@@ -267,13 +268,13 @@ fn bind_unix(path: &Path, socket_mode: u32, backlog: Backlog) -> Result<Listener
 
 /// Has all of ours that start at the same time wait for one another, for a few seconds. Without the lock, because the folder cannot be
 /// opened, say, it goes on: what is wrong with the folder shows soon enough.
-fn lock_folder(socket: &Path) -> Option<Flock<File>> {
+fn lock_folder(socket: &Path) -> Option<Lock> {
     let folder = socket
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let mut folder = File::open(folder.unwrap_or(Path::new("."))).ok()?;
     for _ in 0..LOCK_TRIES {
-        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+        match Lock::take(folder) {
             Ok(lock) => return Some(lock),
             Err((unlocked, _)) => folder = unlocked,
         }

@@ -9,6 +9,7 @@ mod control;
 mod explain;
 mod folder;
 mod listener;
+mod lock;
 mod log;
 pub mod metrics;
 mod notify;

@@ -56,16 +56,22 @@ impl Input {
             (Box::new(file), end)
         };
         let since_1970 = end.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut reader = BufReader::with_capacity(BUFFER_BYTES, source);
+        let end = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+        let mut input = Input::new(name, source, BUFFER_BYTES, end);
         // Standard input may take its time.
         if name != STDIN {
-            refuse_compressed(reader.fill_buf()?)?;
+            refuse_compressed(input.reader.fill_buf()?)?;
         }
-        Ok(Input {
+        Ok(input)
+    }
+
+    /// A log that was written until so many seconds after 1970, read so many bytes at a time.
+    pub fn new(name: &str, source: Box<dyn Read>, buffer_bytes: usize, end: i64) -> Input {
+        Input {
             name: name.to_owned(),
-            reader,
-            end: i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX),
-        })
+            reader: BufReader::with_capacity(buffer_bytes, source),
+            end,
+        }
     }
 
     /// What gives its times their years.
@@ -148,11 +154,7 @@ mod tests {
     use super::*;
 
     fn lines(text: Vec<u8>) -> Vec<(NextLine, usize)> {
-        let mut input = Input {
-            name: String::new(),
-            reader: BufReader::with_capacity(5, Box::new(io::Cursor::new(text))),
-            end: 0,
-        };
+        let mut input = Input::new("", Box::new(io::Cursor::new(text)), 5, 0);
         let (mut line, mut lines) = (Vec::new(), Vec::new());
         loop {
             match input.next_line(&mut line).expect("memory can be read") {

@@ -113,7 +113,7 @@ fn complain(name: &str, error: &io::Error) {
 }
 
 /// What has been read so far.
-struct Reading {
+pub struct Reading {
     lines: Lines,
     /// Of action lines.
     ledger: Ledger,
@@ -126,7 +126,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(greylist_text: &str, lists: Rc<Clients>) -> Reading {
+    /// Nothing yet. The lists say who is a pool.
+    pub fn new(greylist_text: &str, lists: Rc<Clients>) -> Reading {
         Reading {
             lines: Lines::default(),
             ledger: Ledger::new(Limits::DEFAULT, Rc::clone(&lists)),
@@ -136,7 +137,12 @@ impl Reading {
         }
     }
 
-    fn read(&mut self, input: &mut Input) -> io::Result<()> {
+    /// Reads a log to its end.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read; what came before counts.
+    pub fn read(&mut self, input: &mut Input) -> io::Result<()> {
         let mut calendar = input.calendar();
         let mut bytes = Vec::new();
         loop {
@@ -201,7 +207,8 @@ impl Reading {
         dry_run.book(line, at);
     }
 
-    fn summary(self, is_what_if_wanted: bool) -> Summary {
+    /// What it comes to.
+    pub fn summary(self, is_what_if_wanted: bool) -> Summary {
         let (source, ledger) = match self.postfix {
             None if self.ledger.is_empty() && self.dry_run.is_some() => (None, self.ledger),
             None => (Some(Source::ActionLines), self.ledger),

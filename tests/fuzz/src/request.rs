@@ -1,0 +1,102 @@
+//! The policy protocol: however the bytes arrive, the requests are the same; each is decided and answered in one bounded line, and what is
+//! explained before is what is decided.
+
+use greylet::engine::limits::{LOGGED_VALUE_BYTES_MAX, REPLY_BYTES_MAX};
+use greylet::engine::log_line::ActionLine;
+use greylet::engine::reply::Texts;
+use greylet::engine::request::{Malformed, Request, RequestParser};
+use greylet::engine::table::{Bucket, Slot, Table};
+use greylet::engine::time::{HeaderDate, Timestamp};
+use greylet::engine::triplet::FingerprintKey;
+use greylet::engine::{Engine, Policy};
+
+const START: u64 = 1_700_000_000;
+
+/// Fewest entries that a table may have, so that entries are evicted.
+const ENTRIES: usize = 64;
+
+/// What a log line has besides its values.
+const LINE_WITHOUT_VALUES_BYTES_MAX: usize = 300;
+
+/// Feeds bytes in pieces, and gives every whole request to `take`.
+fn parse(
+    bytes: &[u8],
+    piece_bytes: usize,
+    mut take: impl FnMut(&Request<'_>),
+) -> Result<(), Malformed> {
+    let mut parser = RequestParser::new();
+    for mut piece in bytes.chunks(piece_bytes) {
+        while !piece.is_empty() {
+            let fed = parser.feed(piece)?;
+            assert!(fed.complete || fed.consumed_bytes == piece.len());
+            assert!((1..=piece.len()).contains(&fed.consumed_bytes));
+            piece = &piece[fed.consumed_bytes..];
+            if fed.complete {
+                take(&parser.request());
+                parser.clear();
+                assert!(parser.is_at_start());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn parsed(bytes: &[u8], piece_bytes: usize) -> (Vec<String>, Result<(), Malformed>) {
+    let mut requests = Vec::new();
+    let outcome = parse(bytes, piece_bytes, |request| {
+        requests.push(format!("{request:?}"));
+    });
+    (requests, outcome)
+}
+
+fn decide(engine: &mut Engine<'_>, texts: &Texts, request: &Request<'_>, now: Timestamp) {
+    // A question that is repeated gets the answer that it had, which explain does not know of.
+    let is_alone = request.instance.is_none_or(<[u8]>::is_empty);
+    let explained = engine.explain(request, now).verdict.action;
+    let verdict = engine.decide(request, now);
+    let is_asked_of = request.request == Some(b"smtpd_access_policy");
+    assert!(!is_alone || !is_asked_of || explained == verdict.action);
+    let mut reply = heapless::Vec::<u8, REPLY_BYTES_MAX>::new();
+    let date = || HeaderDate {
+        unix_seconds: now.unix().into(),
+    };
+    texts.append_reply(&mut reply, &verdict, request, date);
+    let line = reply.strip_prefix(b"action=").expect("an action");
+    let line = line.strip_suffix(b"\n\n").expect("a whole reply");
+    assert!(std::str::from_utf8(line).is_ok_and(|line| !line.contains(char::is_control)));
+    let logged = ActionLine {
+        verdict: &verdict,
+        request,
+    };
+    let logged = logged.to_string();
+    assert!(!logged.contains(char::is_control), "{logged:?}");
+    assert!(logged.len() <= 6 * LOGGED_VALUE_BYTES_MAX + LINE_WITHOUT_VALUES_BYTES_MAX);
+}
+
+/// See the [module](self).
+pub fn check(bytes: &[u8]) {
+    let whole = parsed(bytes, usize::MAX);
+    let middle = bytes.len() / 2 + 1;
+    for piece_bytes in [1, 7, middle] {
+        assert_eq!(parsed(bytes, piece_bytes), whole, "{piece_bytes}");
+    }
+    let mut slots = heapless::Vec::<Slot, ENTRIES>::new();
+    let mut buckets = [Bucket::EMPTY; ENTRIES];
+    let table = Table::new(slots.as_mut_view(), &mut buckets, ENTRIES as u32);
+    let key = FingerprintKey::new(*b"sixteen byte key");
+    let mut engine = Engine::new(Policy::default(), key, table);
+    let texts = Texts {
+        greylist_action: "DEFER_IF_PERMIT".into(),
+        greylist_text: "Greylisted for %s seconds, see https://%r/%s".into(),
+        x_greylist_header: "X-Greylist: delayed %t seconds by greylet-%v at %h; %d".into(),
+        hostname: "gw.example".into(),
+    };
+    // Each request comes twice, the second time late enough to pass.
+    for round in 0..2 {
+        let mut now = START + round * 400;
+        let _ = parse(bytes, usize::MAX, |request| {
+            decide(&mut engine, &texts, request, Timestamp::from_unix(now));
+            now += 3;
+        });
+    }
+}
