@@ -15,8 +15,8 @@ const START: u64 = 1_700_000_000;
 /// Fewest entries that a table may have, so that entries are evicted.
 const ENTRIES: usize = 64;
 
-/// What a log line has besides its values.
-const LINE_WITHOUT_VALUES_BYTES_MAX: usize = 300;
+/// Longest log line: its values, and what it has besides.
+const LINE_BYTES_MAX: usize = 6 * LOGGED_VALUE_BYTES_MAX + 300;
 
 /// Feeds bytes in pieces, and gives every whole request to `take`.
 fn parse(
@@ -34,7 +34,6 @@ fn parse(
             if fed.complete {
                 take(&parser.request());
                 parser.clear();
-                assert!(parser.is_at_start());
             }
         }
     }
@@ -67,14 +66,27 @@ fn decide(engine: &mut Engine<'_>, texts: &Texts, request: &Request<'_>, now: Ti
     let logged = ActionLine {
         verdict: &verdict,
         request,
+        is_dry_run: false,
     };
-    let logged = logged.to_string();
+    let mut line = heapless::Vec::<u8, LINE_BYTES_MAX>::new();
+    assert!(logged.append_to(&mut line).is_ok(), "a line has its bound");
+    let logged = std::str::from_utf8(&line).expect("UTF-8");
     assert!(!logged.contains(char::is_control), "{logged:?}");
-    assert!(logged.len() <= 6 * LOGGED_VALUE_BYTES_MAX + LINE_WITHOUT_VALUES_BYTES_MAX);
+}
+
+/// What is read where it is, is what a parser reads.
+fn check_at_start(bytes: &[u8]) {
+    if let Some((request, length_bytes)) = Request::at_start_of(bytes) {
+        let mut parser = RequestParser::new();
+        let fed = parser.feed(bytes).expect("a plain request");
+        assert!(fed.complete && fed.consumed_bytes == length_bytes);
+        assert_eq!(format!("{:?}", parser.request()), format!("{request:?}"));
+    }
 }
 
 /// See the [module](self).
 pub fn check(bytes: &[u8]) {
+    check_at_start(bytes);
     let whole = parsed(bytes, usize::MAX);
     let middle = bytes.len() / 2 + 1;
     for piece_bytes in [1, 7, middle] {
