@@ -462,10 +462,12 @@ class State(Case):
         folder = self.folder("etc/config")
         self.file(folder / "network", 0)
         self.assert_default(section("option dbdir 'ROOT/etc/config'"), "holds files of others")
-        hidden = self.folder("hidden")
-        self.file(hidden / ".ssh", 0)
-        self.assert_default(section("option dbdir 'ROOT/hidden'"), "holds files of others")
-        self.assertEqual((folder.stat().st_uid, hidden.stat().st_uid), (0, 0))
+        self.assertEqual(folder.stat().st_uid, 0)
+        for name in (".ssh", "..hidden"):
+            hidden = self.folder(f"of{name}")
+            self.file(hidden / name, 0)
+            self.assert_default(section(f"option dbdir 'ROOT/of{name}'"), "holds files of others")
+            self.assertEqual(hidden.stat().st_uid, 0)
 
     def test_a_folder_that_somebody_else_could_replace(self):
         self.folder("theirs", 0o755, 54321)
