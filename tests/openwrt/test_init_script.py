@@ -478,6 +478,19 @@ class State(Case):
         outcome = self.run_script(section("option dbdir 'ROOT/sticky/greylet'"))
         self.assertEqual(outcome.options[0], "--dbdir=ROOT/sticky/greylet")
 
+    def test_a_lock_that_cannot_be_taken(self):
+        folder = self.folder("usb", 0o700, USER_ID)
+        lock = folder / "lock"
+        other = self.file(self.router.root / "other", 0)
+        for make in (lock.mkdir, lambda: os.mkfifo(lock), lambda: lock.symlink_to("x"), lambda: os.link(other, lock)):
+            make()
+            self.assert_default(section("option dbdir 'ROOT/usb'"), "has a lock that is not a file of its own")
+            if lock.is_dir():
+                lock.rmdir()
+            else:
+                lock.unlink()
+        self.assertEqual(other.stat().st_uid, 0)
+
     def test_a_file(self):
         self.file(self.router.root / "file", 0)
         self.assert_default(section("option dbdir 'ROOT/file'"), "is not a folder")
