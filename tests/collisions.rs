@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use greylet::engine::identity::{Lookup, Prefixes};
-use greylet::engine::triplet::{FingerprintKey, Parties, SenderForm};
+use greylet::engine::triplet::{FingerprintKey, Parties, Room, SenderForm};
 
 /// Mails of a family.
 const MAILS: usize = 1 << 15;
@@ -46,8 +46,15 @@ impl Mail {
     fn fingerprints(&self, keys: Range<u64>) -> impl Iterator<Item = u64> {
         let lookup = Lookup::Subnet(Prefixes::default());
         let client = lookup.client(self.address.into(), b"unknown", b"", None);
-        let parties = Parties::new(SenderForm::Postgrey, &self.sender, &self.recipient);
-        keys.map(move |number| key(number).triplet(&client, &parties).first.bits())
+        let mut room = Room::new();
+        let parties = Parties::new(
+            SenderForm::Postgrey,
+            &self.sender,
+            &self.recipient,
+            &mut room,
+        );
+        let bits = |number| key(number).triplet(&client, &parties).first.bits();
+        keys.map(bits).collect::<Vec<_>>().into_iter()
     }
 }
 

@@ -476,10 +476,12 @@ class State(Case):
         folder = self.folder("etc/config")
         self.file(folder / "network", 0)
         self.assert_default(section("option dbdir 'ROOT/etc/config'"), "holds files of others")
-        hidden = self.folder("hidden")
-        self.file(hidden / ".ssh", 0)
-        self.assert_default(section("option dbdir 'ROOT/hidden'"), "holds files of others")
-        self.assertEqual((folder.stat().st_uid, hidden.stat().st_uid), (0, 0))
+        self.assertEqual(folder.stat().st_uid, 0)
+        for name in (".ssh", "..hidden"):
+            hidden = self.folder(f"of{name}")
+            self.file(hidden / name, 0)
+            self.assert_default(section(f"option dbdir 'ROOT/of{name}'"), "holds files of others")
+            self.assertEqual(hidden.stat().st_uid, 0)
 
     def test_a_folder_that_somebody_else_could_replace(self):
         self.folder("theirs", 0o755, 54321)
@@ -489,6 +491,19 @@ class State(Case):
         self.folder("sticky", 0o1777)
         outcome = self.run_script(section("option dbdir 'ROOT/sticky/greylet'"))
         self.assertEqual(outcome.options[0], "--dbdir=ROOT/sticky/greylet")
+
+    def test_a_lock_that_cannot_be_taken(self):
+        folder = self.folder("usb", 0o700, USER_ID)
+        lock = folder / "lock"
+        other = self.file(self.router.root / "other", 0)
+        for make in (lock.mkdir, lambda: os.mkfifo(lock), lambda: lock.symlink_to("x"), lambda: os.link(other, lock)):
+            make()
+            self.assert_default(section("option dbdir 'ROOT/usb'"), "has a lock that is not a file of its own")
+            if lock.is_dir():
+                lock.rmdir()
+            else:
+                lock.unlink()
+        self.assertEqual(other.stat().st_uid, 0)
 
     def test_a_file(self):
         self.file(self.router.root / "file", 0)
