@@ -182,7 +182,7 @@ pub struct Serve {
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "query", help_triggers("-h", "--help"))]
 pub struct Query {
-    /// whom to ask (default 127.0.0.1:10023)
+    /// whom to ask; HOST is an IP address (IPv6 in brackets) or localhost (default 127.0.0.1:10023)
     #[argh(option, arg_name = "HOST:PORT|unix:PATH")]
     pub server: Option<String>,
     /// another attribute; repeatable
@@ -293,7 +293,7 @@ pub struct Query {
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "explain", help_triggers("-h", "--help"))]
 pub struct Explain {
-    /// whom to ask (default 127.0.0.1:10023)
+    /// whom to ask; HOST is an IP address (IPv6 in brackets) or localhost (default 127.0.0.1:10023)
     #[argh(option, arg_name = "HOST:PORT|unix:PATH")]
     pub server: Option<String>,
     /// address of the client
@@ -320,7 +320,7 @@ pub struct Explain {
 #[derive(FromArgs, ArgsInfo, Debug, Default, PartialEq, Eq)]
 #[argh(subcommand, name = "stats", help_triggers("-h", "--help"))]
 pub struct Stats {
-    /// whom to ask (default 127.0.0.1:10023)
+    /// whom to ask; HOST is an IP address (IPv6 in brackets) or localhost (default 127.0.0.1:10023)
     #[argh(option, arg_name = "HOST:PORT|unix:PATH")]
     pub server: Option<String>,
     /// print one JSON object

@@ -310,6 +310,9 @@ fn query() {
         "--attribute=protocol_state=DATA",
     ];
     assert_eq!(asked(&words, ""), (0, "DUNNO\n".into()));
+    let by_name = server.listening[0].replace("127.0.0.1", "--server=localhost");
+    let output = run(&["query", &by_name, "--stdin"], b"request=x\n\n");
+    assert_eq!(output.status.code(), Some(0));
     let two = request(&[("protocol_state", Some("DATA"))]) + request(&[]).trim_end();
     assert_eq!(
         asked(&["--stdin"], &two),
@@ -330,6 +333,13 @@ fn query() {
         error.contains(&address) && error.contains("is the server running?"),
         "{error}"
     );
+    for server in ["mx.example:10023", "localhost", "10023", "::1:10023"] {
+        let server = format!("--server={server}");
+        let output = run(&["query", &server, "--stdin"], b"request=x\n\n");
+        let error = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(error.contains("write ADDRESS:PORT, "), "{error}");
+    }
     let output = run(
         &["query", "--server=unix:/nowhere", "--stdin"],
         b"request=x\n\n",

@@ -73,52 +73,56 @@ fn ask(server: &mut Connection, request: &[u8]) -> Result<Outcome, Error> {
 
 /// The request that Postfix would send, with the attributes in its order.
 fn request(options: &Query) -> Result<Vec<u8>, Error> {
-    let needed = |value: &Option<String>, name| {
-        value.clone().ok_or_else(|| {
-            Error::usage(format!(
-                "--{name} is needed (or --stdin with whole requests)"
-            ))
-        })
+    let needed = |value: &Option<String>, name| match value {
+        Some(_) => Ok(()),
+        None => Err(Error::usage(format!(
+            "--{name} is needed (or --stdin with whole requests)"
+        ))),
     };
-    let client_address = needed(&options.client_address, "client-address")?;
-    let recipient = needed(&options.recipient, "recipient")?;
-    let or =
-        |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
-    let client_name = or(&options.client_name, "unknown");
-    let reverse_client_name = or(&options.reverse_client_name, &client_name);
-    let mut attributes = vec![
-        ("request", or(&options.request, "smtpd_access_policy")),
-        ("protocol_state", or(&options.protocol_state, "RCPT")),
-        ("protocol_name", or(&options.protocol_name, "ESMTP")),
-        ("client_address", client_address),
-        ("client_name", client_name),
-        ("client_port", or(&options.client_port, "")),
-        ("reverse_client_name", reverse_client_name),
-        ("server_address", or(&options.server_address, "")),
-        ("server_port", or(&options.server_port, "")),
-        ("helo_name", or(&options.helo_name, "")),
-        ("sender", or(&options.sender, "")),
-        ("recipient", recipient),
-        ("recipient_count", or(&options.recipient_count, "0")),
-        ("queue_id", or(&options.queue_id, "")),
-        ("instance", or(&options.instance, "")),
-        ("size", or(&options.size, "0")),
-        ("etrn_domain", or(&options.etrn_domain, "")),
-        ("stress", or(&options.stress, "")),
-        ("sasl_method", or(&options.sasl_method, "")),
-        ("sasl_username", or(&options.sasl_username, "")),
-        ("sasl_sender", or(&options.sasl_sender, "")),
-        ("ccert_subject", or(&options.ccert_subject, "")),
-        ("ccert_issuer", or(&options.ccert_issuer, "")),
-        ("ccert_fingerprint", or(&options.ccert_fingerprint, "")),
+    needed(&options.client_address, "client-address")?;
+    needed(&options.recipient, "recipient")?;
+    let client_name = options.client_name.as_deref().unwrap_or("unknown");
+    let attributes = [
+        ("request", &options.request, "smtpd_access_policy"),
+        ("protocol_state", &options.protocol_state, "RCPT"),
+        ("protocol_name", &options.protocol_name, "ESMTP"),
+        ("client_address", &options.client_address, ""),
+        ("client_name", &options.client_name, client_name),
+        ("client_port", &options.client_port, ""),
+        (
+            "reverse_client_name",
+            &options.reverse_client_name,
+            client_name,
+        ),
+        ("server_address", &options.server_address, ""),
+        ("server_port", &options.server_port, ""),
+        ("helo_name", &options.helo_name, ""),
+        ("sender", &options.sender, ""),
+        ("recipient", &options.recipient, ""),
+        ("recipient_count", &options.recipient_count, "0"),
+        ("queue_id", &options.queue_id, ""),
+        ("instance", &options.instance, ""),
+        ("size", &options.size, "0"),
+        ("etrn_domain", &options.etrn_domain, ""),
+        ("stress", &options.stress, ""),
+        ("sasl_method", &options.sasl_method, ""),
+        ("sasl_username", &options.sasl_username, ""),
+        ("sasl_sender", &options.sasl_sender, ""),
+        ("ccert_subject", &options.ccert_subject, ""),
+        ("ccert_issuer", &options.ccert_issuer, ""),
+        ("ccert_fingerprint", &options.ccert_fingerprint, ""),
         (
             "ccert_pubkey_fingerprint",
-            or(&options.ccert_pubkey_fingerprint, ""),
+            &options.ccert_pubkey_fingerprint,
+            "",
         ),
-        ("encryption_protocol", or(&options.encryption_protocol, "")),
-        ("encryption_cipher", or(&options.encryption_cipher, "")),
-        ("encryption_keysize", or(&options.encryption_keysize, "0")),
+        ("encryption_protocol", &options.encryption_protocol, ""),
+        ("encryption_cipher", &options.encryption_cipher, ""),
+        ("encryption_keysize", &options.encryption_keysize, "0"),
     ];
+    let mut attributes: Vec<(&str, &str)> = attributes
+        .map(|(name, value, default)| (name, value.as_deref().unwrap_or(default)))
+        .to_vec();
     // Newer versions of Postfix send these; an older one is imitated by leaving them out.
     for (name, value) in [
         ("tls_sni", &options.tls_sni),
@@ -126,13 +130,13 @@ fn request(options: &Query) -> Result<Vec<u8>, Error> {
         ("compatibility_level", &options.compatibility_level),
         ("mail_version", &options.mail_version),
     ] {
-        attributes.extend(value.clone().map(|value| (name, value)));
+        attributes.extend(value.as_deref().map(|value| (name, value)));
     }
     for attribute in &options.attribute {
         let (name, value) = attribute
             .split_once('=')
             .ok_or_else(|| Error::usage(format!("--attribute={attribute}: write NAME=VALUE")))?;
-        attributes.push((name, value.to_owned()));
+        attributes.push((name, value));
     }
     let mut request = Vec::new();
     for (name, value) in attributes {

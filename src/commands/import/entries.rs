@@ -197,7 +197,7 @@ impl<'k> Importer<'k> {
         self.merge();
         let kept = IMPORTED_ENTRIES_MAX / 2;
         if self.entries.len() > kept {
-            self.entries.select_nth_unstable_by_key(kept, |(_, entry)| {
+            self.entries.sort_unstable_by_key(|(_, entry)| {
                 (entry.class.is_pending(), Reverse(entry.last_seen))
             });
             self.tally.too_many += (self.entries.len() - kept) as u64;

@@ -1,7 +1,7 @@
 //! What a dry run (`serve --dry-run`) would have deferred: by day, by client, and how much of it was seen again. Nothing came back,
 //! because nothing was deferred, so what would have is not known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
@@ -31,7 +31,8 @@ pub struct DryRun {
     messages: HashMap<u64, Message>,
     together: Sums,
     /// By the number of the day.
-    days: BTreeMap<i64, (String, Sums)>,
+    /// By number, with their dates; a log has few, and mostly in order.
+    days: Vec<(i64, (String, Sums))>,
     clients: HashMap<Vec<u8>, Client>,
     deferred_again: u64,
     of_mail_servers: u64,
@@ -104,7 +105,7 @@ impl DryRun {
             random: RandomState::new(),
             messages: HashMap::new(),
             together: Sums::default(),
-            days: BTreeMap::new(),
+            days: Vec::new(),
             clients: HashMap::new(),
             deferred_again: 0,
             of_mail_servers: 0,
@@ -117,8 +118,14 @@ impl DryRun {
         let is_deferred = line.action == Action::Greylist;
         let (is_new, is_first_deferral) = self.note_message(line, is_deferred);
         let day = at.map(|at| {
-            let day = self.days.entry(at.day());
-            &mut day.or_insert_with(|| (at.date(), Sums::default())).1
+            let day = at.day();
+            let found = self.days.binary_search_by_key(&day, |(day, _)| *day);
+            let index = found.unwrap_or_else(|index| {
+                let sums = (at.date(), Sums::default());
+                self.days.insert(index, (day, sums));
+                index
+            });
+            &mut self.days[index].1.1
         });
         for sums in [Some(&mut self.together), day].into_iter().flatten() {
             sums.mails += u64::from(is_new);
@@ -205,7 +212,7 @@ impl DryRun {
         let first_day = self.days.len().saturating_sub(DAYS_MAX);
         Outcome {
             together: self.together,
-            days: self.days.into_values().skip(first_day).collect(),
+            days: self.days.drain(first_day..).map(|(_, sums)| sums).collect(),
             triplets: known_later + self.ledger.take_pending().len() as u64,
             known_later,
             deferred_again: self.deferred_again,

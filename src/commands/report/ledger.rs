@@ -2,7 +2,7 @@
 //! policy server knows it; its number and its text are bounded.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -92,14 +92,24 @@ pub struct Counts {
     pub passed: u64,
     /// Mails that passed after a delay, but were deferred before the log begins.
     pub deferred_before: u64,
-    /// Passes that had not to wait, by reason.
-    pub at_once: BTreeMap<&'static str, u64>,
+    /// Passes that had not to wait, by reason, in order.
+    pub at_once: Vec<(&'static str, u64)>,
     /// Deferrals that found no room in the ledger.
     pub left_out: u64,
     /// Of the mails that were deferred and then passed, those whose first try was a mail server's.
     pub passed_of_mail_servers: u64,
     /// Passes because of a mail server's name, as `--greylist=suspicious` gives them.
     pub mail_server_passes: u64,
+}
+
+impl Counts {
+    fn count_at_once(&mut self, reason: &'static str) {
+        let reasons = &mut self.at_once;
+        match reasons.binary_search_by_key(&reason, |(reason, _)| *reason) {
+            Ok(index) => reasons[index].1 += 1,
+            Err(index) => reasons.insert(index, (reason, 1)),
+        }
+    }
 }
 
 /// Delays of mails that passed, in seconds.
@@ -121,10 +131,12 @@ impl Delays {
             return None;
         }
         delays.sort_unstable();
-        let sum: u128 = delays.iter().map(|delay| u128::from(*delay)).sum();
-        let mean = (sum + count as u128 / 2) / count as u128;
+        let half = count as u64 / 2;
+        let sum = delays
+            .iter()
+            .fold(half, |sum, delay| sum.saturating_add(*delay));
         let middle = (delays[(count - 1) / 2], delays[count / 2]);
-        Some((u64::try_from(mean).ok()?, middle.0.midpoint(middle.1)))
+        Some((sum / count as u64, middle.0.midpoint(middle.1)))
     }
 }
 
@@ -201,7 +213,7 @@ impl Ledger {
         let Some(pending) = self.remove(triplet) else {
             match delay {
                 Some(_) => self.counts.deferred_before += 1,
-                None => *self.counts.at_once.entry(known_reason(reason)).or_default() += 1,
+                None => self.counts.count_at_once(known_reason(reason)),
             }
             return None;
         };
