@@ -158,6 +158,7 @@ fn smtpds(subject: &Subject) -> [Smtpd; 2] {
         },
         name: "load".to_owned(),
         options: [
+            option("smtpd_sasl_auth_enable = no"),
             option("smtpd_upstream_proxy_protocol = haproxy"),
             // Or it would have to take the mail itself.
             option(&format!("mynetworks = {CLIENT_ADDRESS}")),
@@ -222,16 +223,11 @@ fn wait_for_empty_queue(postfix: &Postfix) -> Result<(), String> {
     Err("Postfix does not get rid of its mail".to_owned())
 }
 
-/// A message with what Postfix has complained of last.
+/// A message with why Postfix has ended one of its processes, if it has.
 fn blame(postfix: &Postfix, message: &str) -> String {
     let log = postfix.log();
-    let complaint = log.lines().rev().find(|line| {
-        ["warning: ", "error: ", "fatal: "]
-            .iter()
-            .any(|level| line.contains(level))
-    });
-    match complaint {
-        Some(line) => format!("{message}; Postfix's last complaint: {line}"),
+    match log.lines().rev().find(|line| line.contains("fatal: ")) {
+        Some(line) => format!("{message}; Postfix says: {line}"),
         None => message.to_owned(),
     }
 }
