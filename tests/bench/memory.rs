@@ -126,7 +126,7 @@ fn fill(server: &Server, requests: u64, rows: &mut Vec<Row>) -> Result<String, S
     let flooded = note(rows, server, format!("{requests} one-shot triplets more"))?;
     let entries_kb = full.anonymous_kb.saturating_sub(idle.anonymous_kb);
     Ok(format!(
-        "\n- {:.1} bytes an entry\n- the flood had {:.0} requests/s on 4 connections, pipelined, and each got its answer\n- {} threads\n",
+        "\n- {:.1} bytes an entry\n- the flood had {:.0} requests/s on 4 connections, pipelined, and each got its answer\n- threads: {}\n",
         (entries_kb * 1_024) as f64 / ENTRIES as f64,
         requests as f64 / elapsed.as_secs_f64(),
         flooded.threads,
