@@ -19,6 +19,17 @@ const SILENCE_MS_MAX: u16 = 10_000;
 
 const EVENTS_MAX: usize = 64;
 
+/// What is asked next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    /// Number of the triplet.
+    pub(crate) triplet: u64,
+    /// Number of the message transaction.
+    pub(crate) transaction: u64,
+    /// How the answer must begin.
+    pub(crate) expected: &'static str,
+}
+
 /// What one measurement has given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
@@ -34,27 +45,31 @@ pub(crate) struct Figures {
     pub(crate) cpu_us: f64,
     /// How often a request has had the server leave a core.
     pub(crate) switches: f64,
+    /// What the server has resident at the end.
+    pub(crate) resident_kb: f64,
+    /// What a request has the server write to disk, its log included.
+    pub(crate) written_bytes: f64,
+    /// What a request adds to the server's log.
+    pub(crate) log_bytes: f64,
 }
 
 /// Connections, with a request in progress on each.
 pub(crate) struct Clients<N> {
     epoll: Epoll,
     connections: Vec<Connection>,
-    /// What the next request is about: numbers of a triplet and a message transaction.
     next: N,
-    /// How every answer must begin.
-    expected: &'static str,
 }
 
 struct Connection {
     stream: File,
     request: Request,
     sent: Instant,
+    expected: &'static str,
     answer: [u8; ANSWER_BYTES_MAX],
     answer_bytes: usize,
 }
 
-impl<N: FnMut() -> (u64, u64)> Clients<N> {
+impl<N: FnMut() -> Question> Clients<N> {
     /// Connects so many times.
     ///
     /// # Errors
@@ -64,7 +79,6 @@ impl<N: FnMut() -> (u64, u64)> Clients<N> {
         address: &Address,
         connections: usize,
         next: N,
-        expected: &'static str,
     ) -> Result<Clients<N>, String> {
         let cannot =
             |error: &dyn std::fmt::Display| format!("cannot connect to {address}: {error}");
@@ -74,20 +88,13 @@ impl<N: FnMut() -> (u64, u64)> Clients<N> {
                 let stream = address.connect().map_err(|error| cannot(&error))?;
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
                 epoll.add(&stream, event).map_err(|error| cannot(&error))?;
-                Ok(Connection {
-                    stream,
-                    request: Request::of_postfix(),
-                    sent: Instant::now(),
-                    answer: [0; ANSWER_BYTES_MAX],
-                    answer_bytes: 0,
-                })
+                Ok(Connection::new(stream, Request::of_postfix()))
             })
             .collect::<Result<_, String>>()?;
         Ok(Clients {
             epoll,
             connections,
             next,
-            expected,
         })
     }
 
@@ -105,22 +112,25 @@ impl<N: FnMut() -> (u64, u64)> Clients<N> {
         let mut latencies = Vec::new();
         let start = Instant::now();
         for connection in &mut self.connections {
-            let (triplet, transaction) = (self.next)();
-            connection.ask(triplet, transaction, start)?;
+            connection.ask((self.next)(), start)?;
         }
         self.ask_until(start + warm_up, &mut latencies)?;
         latencies.clear();
-        let switches_before = server.switches()?;
+        let bytes = || Ok::<_, String>((server.written_bytes()?, server.log_bytes()));
+        let ((written_before, log_before), switches_before) = (bytes()?, server.switches()?);
         let (start, cpu_before) = (Instant::now(), server.cpu()?);
         self.ask_until(start + window, &mut latencies)?;
         let (elapsed, cpu_after) = (start.elapsed(), server.cpu()?);
         let switches = server.switches()?.saturating_sub(switches_before);
+        let (written_bytes, log_bytes) = bytes()?;
+        let resident_kb = server.memory()?.resident_kb as f64;
         self.take_last_answers()?;
         if latencies.is_empty() {
             return Err(format!("no answer in {} ms", window.as_millis()));
         }
         latencies.sort_unstable();
         let requests = latencies.len() as f64;
+        let each = |after: u64, before| after.saturating_sub(before) as f64 / requests;
         let per_thousand =
             |share| f64::from(latencies[(latencies.len() - 1) * share / 1_000]) / 1e3;
         Ok(Figures {
@@ -130,6 +140,9 @@ impl<N: FnMut() -> (u64, u64)> Clients<N> {
             p999_us: per_thousand(999),
             switches: switches as f64 / requests,
             cpu_us: cpu_after.saturating_sub(cpu_before).as_secs_f64() * 1e6 / requests,
+            resident_kb,
+            written_bytes: each(written_bytes, written_before),
+            log_bytes: each(log_bytes, log_before),
         })
     }
 
@@ -145,14 +158,13 @@ impl<N: FnMut() -> (u64, u64)> Clients<N> {
                 let Some(connection) = self.connections.get_mut(event.data() as usize) else {
                     continue;
                 };
-                if !connection.take_answer(self.expected)? {
+                if !connection.take_answer()? {
                     continue;
                 }
                 now = Instant::now();
                 let latency = now.saturating_duration_since(connection.sent).as_nanos();
                 latencies.push(u32::try_from(latency).unwrap_or(u32::MAX));
-                let (triplet, transaction) = (self.next)();
-                connection.ask(triplet, transaction, now)?;
+                connection.ask((self.next)(), now)?;
             }
         }
     }
@@ -160,22 +172,34 @@ impl<N: FnMut() -> (u64, u64)> Clients<N> {
     /// Takes the answers that are still to come, so that the server is idle afterwards.
     fn take_last_answers(&mut self) -> Result<(), String> {
         for connection in &mut self.connections {
-            while !connection.take_answer(self.expected)? {}
+            while !connection.take_answer()? {}
         }
         Ok(())
     }
 }
 
 impl Connection {
-    fn ask(&mut self, triplet: u64, transaction: u64, now: Instant) -> Result<(), String> {
-        self.sent = now;
+    fn new(stream: File, request: Request) -> Connection {
+        Connection {
+            stream,
+            request,
+            sent: Instant::now(),
+            expected: "",
+            answer: [0; ANSWER_BYTES_MAX],
+            answer_bytes: 0,
+        }
+    }
+
+    fn ask(&mut self, question: Question, now: Instant) -> Result<(), String> {
+        (self.sent, self.expected) = (now, question.expected);
+        let request = self.request.about(question.triplet, question.transaction);
         self.stream
-            .write_all(self.request.about(triplet, transaction))
+            .write_all(request)
             .map_err(|error| format!("cannot send a request: {error}"))
     }
 
     /// Reads; true if the answer is now whole.
-    fn take_answer(&mut self, expected: &str) -> Result<bool, String> {
+    fn take_answer(&mut self) -> Result<bool, String> {
         let read_bytes = self
             .stream
             .read(&mut self.answer[self.answer_bytes..])
@@ -195,8 +219,8 @@ impl Connection {
             Some(end) if end + 2 < answer.len() => return wrong("said more than it was asked"),
             Some(_) => {}
         }
-        if !answer.starts_with(expected.as_bytes()) {
-            return wrong(&format!("did not answer {expected}"));
+        if !answer.starts_with(self.expected.as_bytes()) {
+            return wrong(&format!("did not answer {}", self.expected));
         }
         self.answer_bytes = 0;
         Ok(true)
@@ -212,23 +236,21 @@ pub(crate) fn ask_at(
     address: &Address,
     unix_seconds: u64,
     triplets: std::ops::Range<u64>,
-    expected: &str,
+    expected: &'static str,
 ) -> Result<(), String> {
     let stream = address
         .connect()
         .map_err(|error| format!("cannot connect to {address}: {error}"))?;
-    let now = Instant::now();
-    let mut connection = Connection {
-        stream,
-        request: Request::at(unix_seconds),
-        sent: now,
-        answer: [0; ANSWER_BYTES_MAX],
-        answer_bytes: 0,
-    };
+    let mut connection = Connection::new(stream, Request::at(unix_seconds));
     for triplet in triplets {
-        // Another transaction than the one of the other time.
-        connection.ask(triplet, unix_seconds + triplet, now)?;
-        while !connection.take_answer(expected)? {}
+        let question = Question {
+            triplet,
+            // Another one than that of the other time.
+            transaction: unix_seconds + triplet,
+            expected,
+        };
+        connection.ask(question, Instant::now())?;
+        while !connection.take_answer()? {}
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! first be woken, which changes the time of an answer fivefold and hides everything else.
 
 use std::ffi::OsStr;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -67,9 +67,17 @@ impl Cores {
             Err(format!("cannot move to core {core}"))
         }
     }
+
+    /// Leaves this process, and what it will start, to the scheduler.
+    pub(crate) fn leave_to_the_scheduler(self) -> Cores {
+        if let Cores(Some((first, last))) = self {
+            moves_us_to(format!("{first}-{last}"));
+        }
+        Cores(None)
+    }
 }
 
-impl fmt::Display for Cores {
+impl Display for Cores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str("cores left to the scheduler (there is no taskset)"),
@@ -82,12 +90,12 @@ impl fmt::Display for Cores {
     }
 }
 
-fn moves_us_to(core: usize) -> bool {
+fn moves_us_to(cores: impl Display) -> bool {
     Command::new("taskset")
         .args([
             "-c",
             "-p",
-            &core.to_string(),
+            &cores.to_string(),
             &std::process::id().to_string(),
         ])
         .stdin(Stdio::null())

@@ -44,6 +44,7 @@ pub(crate) fn measure(options: &Options, cores: Cores) -> Result<String, String>
         let path = scratch.path().join("clients");
         std::fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
         let greylet = Kind::Greylet {
+            name: "greylet",
             binary: options.binary.clone(),
             options: vec![format!("--whitelist-clients={}", path.display())],
         };

@@ -1,14 +1,15 @@
 //! greylet under load, beside the fastest server that could be in its place and, if wanted, Postgrey.
 //!
-//! `cargo bench --bench load` compares requests/s, latency and CPU per request; `cargo bench --bench load -- memory` shows what a
-//! flood does to greylet's memory, `-- lists` what long lists cost, `-- providers` what knowing clients by name gains, `-- flash` what is written to
-//! flash and when, `-- floods` whom spam in numbers delays; `-- --help` lists the options. All print
+//! `cargo bench --bench load` compares requests/s, latency and CPU per request; `cargo bench --bench load -- postfix` does so for what a real Postfix
+//! does with it, `-- memory` shows what connections, lists, entries and a flood do to greylet's memory, `-- lists` what long lists cost, `-- providers`
+//! what knowing clients by name gains, `-- flash` what is written to flash and when, `-- floods` whom spam in numbers delays; `-- --help` lists the options. All print
 //! Markdown, need nothing but loopback and clean up behind themselves. `cargo test --all-targets` only tries whether comparison and simulation still run.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`comparison`], [`memory`], [`lists`], [`providers`], [`flash`], [`floods`] | the modes: what is measured, and the table of it |
+//! | [`comparison`], [`through_postfix`], [`memory`], [`lists`], [`providers`], [`flash`], [`floods`] | the modes: what is measured, and the table of it |
+//! | [`workload`], [`table`] | what is asked in the comparison, and how its figures are shown |
 //! | [`server`], [`address`] | a server as a child process, and where it listens |
 //! | [`limit`] | the fastest server there could be |
 //! | [`smol_server`] | an empty server of smol |
@@ -17,6 +18,8 @@
 //! | [`cores`] | which core runs what |
 //! | [`process`], [`machine`], [`others`] | what /proc says |
 //! | [`siege`], [`simulated`] | a flood, and an engine to which it comes |
+//! | [`system_calls`] | what strace counts |
+//! | [`postfix`], [`support`] | a private Postfix, as the tests have it |
 //! | [`random`] | choices that follow from a seed |
 //! | [`scratch`] | a folder for the time being |
 
@@ -33,6 +36,9 @@ mod machine;
 mod memory;
 mod options;
 mod others;
+#[allow(dead_code, reason = "the tests read its log and its mail, too")]
+#[path = "../postfix/postfix.rs"]
+mod postfix;
 mod process;
 mod providers;
 #[path = "../postgrey/random.rs"]
@@ -46,6 +52,12 @@ mod siege;
 #[path = "../floods/simulated.rs"]
 mod simulated;
 mod smol_server;
+#[path = "../support/mod.rs"]
+mod support;
+mod system_calls;
+mod table;
+mod through_postfix;
+mod workload;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -95,7 +107,8 @@ fn run(words: &[String]) -> Result<(), String> {
         Topic::Comparison => {
             comparison::measure(&options, cores, &Plan::of_rounds(options.rounds))?
         }
-        Topic::Memory => memory::measure(&options, cores, options.memory_requests)?,
+        Topic::Postfix => through_postfix::measure(&options, cores)?,
+        Topic::Memory => memory::measure(&options, cores)?,
         Topic::Lists => lists::measure(&options, cores)?,
         Topic::Providers => providers::measure(providers::GATEWAYS),
         Topic::Flash => flash::measure(&options)?,

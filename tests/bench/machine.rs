@@ -33,7 +33,15 @@ pub(crate) fn describe(options: &Options) -> Result<String, String> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let binary = &options.binary;
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", binary.display());
-    let bytes = fs::metadata(binary).map_err(|error| failed(&error))?.len();
+    let bytes = |binary| fs::metadata(binary).map(|binary| binary.len());
+    let mut sizes = format!(
+        "{} kB",
+        bytes(binary).map_err(|error| failed(&error))? / 1_000
+    );
+    if let Some(binary) = &options.static_binary {
+        let bytes = bytes(binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+        sizes = format!("{sizes}, static {} kB", bytes / 1_000);
+    }
     let version = Command::new(binary)
         .arg("--version")
         .output()
@@ -48,10 +56,9 @@ pub(crate) fn describe(options: &Options) -> Result<String, String> {
         .collect();
     let separator = if words.is_empty() { "" } else { " --" };
     Ok(format!(
-        "{model}, {cores} cores{machine}, {}, Linux {}; {}, {} kB\n\n    cargo bench --bench load{separator}{words}\n",
+        "{model}, {cores} cores{machine}, {}, Linux {}; {}, {sizes}\n\n    cargo bench --bench load{separator}{words}\n",
         std::env::consts::ARCH,
         kernel.trim(),
         String::from_utf8_lossy(&version.stdout).trim(),
-        bytes / 1_000,
     ))
 }

@@ -27,6 +27,11 @@ impl Process {
         Process(id)
     }
 
+    /// Its number.
+    pub(crate) fn id(self) -> u32 {
+        self.0
+    }
+
     /// The CPU time that its living threads have used, in user and in kernel mode.
     ///
     /// # Errors
@@ -48,11 +53,8 @@ impl Process {
     ///
     /// The process is gone.
     pub(crate) fn switches(self) -> Result<u64, String> {
-        let tasks = format!("/proc/{}/task", self.0);
-        let threads = fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
-        let statuses = threads
-            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok());
-        let switches = statuses.map(|status| -> u64 {
+        let statuses = self.statuses()?;
+        let switches = statuses.iter().map(|status| -> u64 {
             let counts = status
                 .lines()
                 .filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
@@ -116,6 +118,51 @@ impl Process {
             anonymous_kb: field(&rollup, "Anonymous:")?,
             threads: field(&self.read("status")?, "Threads:")?,
         })
+    }
+
+    /// What it has had the kernel write to disk, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone or another user's, or the kernel lacks CONFIG_TASK_IO_ACCOUNTING.
+    pub(crate) fn written_bytes(self) -> Result<u64, String> {
+        let io = self.read("io")?;
+        let count = io
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes:"));
+        count
+            .and_then(|count| count.trim().parse().ok())
+            .ok_or_else(|| format!("/proc/{}/io does not count", self.0))
+    }
+
+    /// How long the file is that its standard output goes to.
+    pub(crate) fn log_bytes(self) -> u64 {
+        fs::metadata(format!("/proc/{}/fd/1", self.0)).map_or(0, |log| log.len())
+    }
+
+    /// The number of who traces each of its threads; 0 is nobody.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub(crate) fn tracers(self) -> Result<Vec<u32>, String> {
+        let statuses = self.statuses()?;
+        let tracer = |status: &String| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("TracerPid:"));
+            line.and_then(|number| number.trim().parse().ok())
+        };
+        Ok(statuses.iter().filter_map(tracer).collect())
+    }
+
+    /// /proc/PID/status of each of its threads.
+    fn statuses(self) -> Result<Vec<String>, String> {
+        let tasks = format!("/proc/{}/task", self.0);
+        let threads = fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
+        let statuses = threads
+            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok());
+        Ok(statuses.collect())
     }
 
     fn read(self, file: &str) -> Result<String, String> {

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Smol,
     /// greylet.
     Greylet {
+        /// Which build, as tables call it.
+        name: &'static str,
         /// Its binary.
         binary: PathBuf,
         /// Its options, but for where it listens.
@@ -44,7 +46,7 @@ impl Kind {
         match self {
             Kind::Limit => "limit",
             Kind::Smol => "empty smol",
-            Kind::Greylet { .. } => "greylet",
+            Kind::Greylet { name, .. } => name,
             Kind::Postgrey => "Postgrey",
         }
     }
@@ -67,10 +69,13 @@ impl Kind {
                 // It ends when this pipe does.
                 command.stdin(Stdio::piped());
             }
-            Kind::Greylet { binary, options } => {
+            Kind::Greylet {
+                binary, options, ..
+            } => {
                 command = cores.server_command(binary);
                 command
-                    .args(["serve", "--dbdir="])
+                    .arg("serve")
+                    .arg(format!("--dbdir={}", folder.join("state").display()))
                     .arg(listen)
                     .args(options);
                 command.stdin(Stdio::null());

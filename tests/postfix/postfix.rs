@@ -48,6 +48,7 @@ inet_protocols = all
 disable_dns_lookups = yes
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.1
+in_flow_delay = 0s
 smtpd_error_sleep_time = 0s
 smtpd_soft_error_limit = 1000
 smtpd_hard_error_limit = 1000

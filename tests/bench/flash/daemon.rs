@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::address::Address;
+use crate::process::Process;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -141,14 +142,7 @@ impl Daemon {
 
     /// What it has had the kernel write to disk, in bytes.
     pub(crate) fn write_bytes(&self) -> Result<u64, String> {
-        let path = format!("/proc/{}/io", self.pid()?);
-        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let count = |name| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().parse::<u64>().ok()
-        };
-        let written = count("\nwrite_bytes:").or_else(|| count("write_bytes:"));
-        written.ok_or_else(|| format!("{path} does not count"))
+        Process::new(self.pid()?.as_raw().unsigned_abs()).written_bytes()
     }
 
     /// How many it has called; only if they are counted.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use crate::client::{Clients, Figures};
+use crate::client::{Clients, Figures, Question};
 use crate::options::Options;
 use crate::process::Process;
 use crate::request::Request;
@@ -252,9 +252,13 @@ fn answers(daemon: &Daemon) -> Result<Figures, String> {
     let mut number = 0;
     let next = || {
         number += 1;
-        (number % 65_536, number)
+        Question {
+            triplet: number % 65_536,
+            transaction: number,
+            expected: "action=DUNNO",
+        }
     };
-    let clients = Clients::connect(&daemon.address(), 16, next, "action=DUNNO")?;
+    let clients = Clients::connect(&daemon.address(), 16, next)?;
     let us = Process::new(std::process::id());
     clients.measure(us, Duration::from_millis(0), Duration::from_secs(4))
 }
