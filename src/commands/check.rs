@@ -10,7 +10,7 @@ use crate::engine::identity::{is_verified_name, parse_address};
 use crate::engine::null_sender::is_null_sender;
 use crate::engine::text::Printable;
 use crate::error::Error;
-use crate::lists::{Loaded, Paths, Sources};
+use crate::lists::{Files, Loaded, Paths, Sources};
 
 /// Reads the lists as serve would, and prints every line that is in doubt, and what was asked.
 ///
@@ -31,14 +31,18 @@ pub fn run(options: &Check) -> Result<ExitCode, Error> {
     let (clients, recipients) = (sources.load_clients(), sources.load_recipients());
     let (senders, greylisted) = (sources.load_senders(), sources.load_greylisted());
     let mut report = Report::default();
-    report.add_list("clients", &clients, clients.list.len());
-    report.add_list("recipients", &recipients, recipients.list.len());
+    report.add_list("clients", &clients.files, clients.list.len());
+    report.add_list("recipients", &recipients.files, recipients.list.len());
     // Of these there may be none.
-    if senders.has_files() {
-        report.add_list("senders", &senders, senders.list.len());
+    if senders.files.has_files() {
+        report.add_list("senders", &senders.files, senders.list.len());
     }
-    if greylisted.has_files() {
-        report.add_list("greylisted recipients", &greylisted, greylisted.list.len());
+    if greylisted.files.has_files() {
+        report.add_list(
+            "greylisted recipients",
+            &greylisted.files,
+            greylisted.list.len(),
+        );
     }
     if let Some(name) = &options.client_name {
         report.add_client_name(&clients, name);
@@ -80,23 +84,23 @@ impl Report {
         self.text.push('\n');
     }
 
-    fn add_list<L>(&mut self, whose: &str, loaded: &Loaded<L>, rules: usize) {
-        for problem in &loaded.problems {
+    fn add_list(&mut self, whose: &str, files: &Files, rules: usize) {
+        for problem in &files.problems {
             self.is_faulty = true;
             self.line(&problem.to_string());
         }
-        for finding in &loaded.findings {
+        for finding in &files.findings {
             self.is_faulty |= finding.remark.fault != Fault::Doubtful;
-            self.line(&loaded.describe(finding));
+            self.line(&files.describe(finding));
         }
-        if loaded.more_findings > 0 {
+        if files.more_findings > 0 {
             self.is_faulty = true;
-            let more = loaded.more_findings;
+            let more = files.more_findings;
             self.line(&format!(
                 "{more} more lines of the list of {whose} are in doubt"
             ));
         }
-        for text in loaded.texts.iter().filter(|text| !text.name.is_empty()) {
+        for text in files.texts.iter().filter(|text| !text.name.is_empty()) {
             self.line(&format!("read {}", text.name));
         }
         self.line(&format!("list of {whose}: {rules} rules"));
@@ -106,25 +110,28 @@ impl Report {
         let of = format!("client name {name}");
         let found = clients.list.find_name(name.as_bytes());
         match found {
-            Some(origin) => self.add_match(clients, &of, origin),
+            Some(origin) => self.add_match(&clients.files, &of, origin),
             None => self.line(&format!("{of}: no line matches")),
         }
         self.add_pool(clients, name);
-        self.add_nowhite(clients, clients.list.find_nowhite(name.as_bytes(), None));
+        self.add_nowhite(
+            &clients.files,
+            clients.list.find_nowhite(name.as_bytes(), None),
+        );
         if found.is_some() {
             return;
         }
         if !is_verified_name(name.as_bytes()) {
             self.line("  Postfix gives a name only if reverse and forward DNS of the client agree; list its address instead");
         }
-        self.add_if_written_otherwise(clients, |text| {
+        self.add_if_written_otherwise(&clients.files, &|text| {
             let (clients, name) = (Clients::read([text]).0, name.as_bytes());
             clients.find_name(name).is_some()
                 || clients.find_pool(name).is_some()
                 || clients.find_nowhite(name, None).is_some()
         });
         self.add_ends(
-            clients,
+            &clients.files,
             name,
             "a name matches from its beginning, or from a dot on",
         );
@@ -135,17 +142,20 @@ impl Report {
         let Some(pool) = clients.list.find_pool(name.as_bytes()) else {
             return;
         };
-        let (place, content) = (clients.place(pool.origin), clients.content(pool.origin));
+        let (place, content) = (
+            clients.files.place(pool.origin),
+            clients.files.content(pool.origin),
+        );
         self.line(&format!(
             "  {place}: `{content}` covers it: all clients of that pool are one, but greylisted like any other"
         ));
     }
 
-    fn add_nowhite(&mut self, clients: &Loaded<Clients>, origin: Option<Origin>) {
+    fn add_nowhite(&mut self, files: &Files, origin: Option<Origin>) {
         let Some(origin) = origin else {
             return;
         };
-        let (place, content) = (clients.place(origin), clients.content(origin));
+        let (place, content) = (files.place(origin), files.content(origin));
         self.line(&format!(
             "  {place}: `{content}` covers it: such clients are greylisted like any other, and never auto-whitelisted"
         ));
@@ -155,19 +165,24 @@ impl Report {
         let of = format!("client address {address}");
         let found = clients.list.find_address(address);
         match found {
-            Some(origin) => self.add_match(clients, &of, origin),
+            Some(origin) => self.add_match(&clients.files, &of, origin),
             None => self.line(&format!("{of}: no line matches")),
         }
-        self.add_nowhite(clients, clients.list.find_nowhite(b"", Some(address)));
+        self.add_nowhite(
+            &clients.files,
+            clients.list.find_nowhite(b"", Some(address)),
+        );
         if found.is_some() {
             return;
         }
-        self.add_if_written_otherwise(clients, |text| {
+        self.add_if_written_otherwise(&clients.files, &|text| {
             let clients = Clients::read([text]).0;
             clients.find_address(address).is_some()
                 || clients.find_nowhite(b"", Some(address)).is_some()
         });
-        for (place, content) in words(clients).filter(|(_, content)| content.starts_with('/')) {
+        for (place, content) in
+            words(&clients.files).filter(|(_, content)| content.starts_with('/'))
+        {
             let is_about_it = Clients::read([content.as_bytes()]).0;
             if is_about_it
                 .find_name(address.to_string().as_bytes())
@@ -183,14 +198,14 @@ impl Report {
     fn add_recipient(&mut self, recipients: &Loaded<Recipients>, recipient: &str) {
         let of = format!("recipient {recipient}");
         if let Some(line) = recipients.list.find(recipient.as_bytes()) {
-            self.add_match(recipients, &of, line.origin);
+            self.add_match(&recipients.files, &of, line.origin);
             if line.policy.is_some() {
                 self.line("  so its mail is greylisted, but as this line says");
             }
             return;
         }
         self.line(&format!("{of}: no line matches"));
-        self.add_near_addresses(recipients, recipient, |text| {
+        self.add_near_addresses(&recipients.files, recipient, &|text| {
             Recipients::read([text])
                 .0
                 .find(recipient.as_bytes())
@@ -205,7 +220,7 @@ impl Report {
         }
         let of = format!("greylisted recipient {recipient}");
         if let Some(origin) = greylisted.list.find(recipient.as_bytes()) {
-            return self.add_match(greylisted, &of, origin);
+            return self.add_match(&greylisted.files, &of, origin);
         }
         self.line(&match is_plain(recipient.as_bytes()) {
             true => format!("{of}: no line matches, so its mail is not greylisted"),
@@ -213,7 +228,7 @@ impl Report {
                 "{of}: no line matches, but its mail is greylisted: so written it may be anybody's"
             ),
         });
-        self.add_near_addresses(greylisted, recipient, |text| {
+        self.add_near_addresses(&greylisted.files, recipient, &|text| {
             Addresses::read([text])
                 .0
                 .find(recipient.as_bytes())
@@ -226,7 +241,7 @@ impl Report {
         if is_null_sender(sender.as_bytes()) {
             self.line(&format!("{of}: no line matches mail without a sender"));
         } else if let Some(origin) = senders.list.find(sender.as_bytes()) {
-            self.add_match(senders, &of, origin);
+            self.add_match(&senders.files, &of, origin);
             self.line(match client_name {
                 Some(name) if is_verified_name(name.as_bytes()) => {
                     "  this client has a verified name, so the line counts; senders can be forged"
@@ -236,22 +251,22 @@ impl Report {
             });
         } else {
             self.line(&format!("{of}: no line matches"));
-            self.add_near_addresses(senders, sender, |text| {
+            self.add_near_addresses(&senders.files, sender, &|text| {
                 Addresses::read([text]).0.find(sender.as_bytes()).is_some()
             });
         }
     }
 
     /// Lines that nearly match an address, and why they do not.
-    fn add_near_addresses<L>(
+    fn add_near_addresses(
         &mut self,
-        addresses: &Loaded<L>,
+        files: &Files,
         address: &str,
-        matches: impl Fn(&[u8]) -> bool,
+        matches: &dyn Fn(&[u8]) -> bool,
     ) {
-        self.add_if_written_otherwise(addresses, matches);
+        self.add_if_written_otherwise(files, matches);
         let local_part = address.split(['@', '+']).next().unwrap_or_default();
-        for (place, content) in words(addresses) {
+        for (place, content) in words(files) {
             // Without its keys.
             let content = content.split_ascii_whitespace().next().unwrap_or_default();
             if content.eq_ignore_ascii_case(local_part) {
@@ -266,34 +281,34 @@ impl Report {
             }
         }
         self.add_ends(
-            addresses,
+            files,
             address,
             "a domain matches from the @, or from a dot on",
         );
     }
 
-    fn add_match<L>(&mut self, loaded: &Loaded<L>, of: &str, origin: Origin) {
-        let (place, content) = (loaded.place(origin), loaded.content(origin));
+    fn add_match(&mut self, files: &Files, of: &str, origin: Origin) {
+        let (place, content) = (files.place(origin), files.content(origin));
         self.line(&format!("{of}: matched by {place}: `{content}`"));
     }
 
     /// Lines that would match if they were written as advised.
-    fn add_if_written_otherwise<L>(&mut self, loaded: &Loaded<L>, matches: impl Fn(&[u8]) -> bool) {
-        for finding in &loaded.findings {
+    fn add_if_written_otherwise(&mut self, files: &Files, matches: &dyn Fn(&[u8]) -> bool) {
+        for finding in &files.findings {
             let Some(instead) = &finding.remark.instead else {
                 continue;
             };
             if matches(instead.as_bytes()) {
-                let it = loaded.place_and_content(finding);
+                let it = files.place_and_content(finding);
                 self.line(&format!("  {it} would match if it were written {instead}"));
             }
         }
     }
 
     /// Words that are the end of what was asked, but not where they would count.
-    fn add_ends<L>(&mut self, loaded: &Loaded<L>, asked: &str, why: &str) {
+    fn add_ends(&mut self, files: &Files, asked: &str, why: &str) {
         let asked = asked.to_ascii_lowercase();
-        for (place, content) in words(loaded) {
+        for (place, content) in words(files) {
             // What begins otherwise is told of already.
             let is_word = content.starts_with(|first: char| first.is_ascii_alphanumeric());
             let word = content.split_ascii_whitespace().next().unwrap_or_default();
@@ -320,11 +335,11 @@ fn is_at_subdomain(recipient: &str, address: &str) -> bool {
 }
 
 /// The lines of a list, with their places.
-fn words<L>(loaded: &Loaded<L>) -> impl Iterator<Item = (String, String)> {
-    loaded.texts.iter().zip(0..).flat_map(move |(text, file)| {
+fn words(files: &Files) -> impl Iterator<Item = (String, String)> {
+    files.texts.iter().zip(0..).flat_map(move |(text, file)| {
         text.lines().map(move |(line, content)| {
             let content = String::from_utf8_lossy(content).into_owned();
-            (loaded.place(Origin { file, line }), content)
+            (files.place(Origin { file, line }), content)
         })
     })
 }

@@ -141,7 +141,10 @@ impl Migration {
             recipients: &recipients,
             ..Paths::default()
         });
-        let (clients, recipients) = (sources.load_clients(), sources.load_recipients());
+        let (clients, recipients) = (
+            sources.load_clients().files,
+            sources.load_recipients().files,
+        );
         let problems = clients.problems.iter().chain(&recipients.problems);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
         notes.extend(

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::access::Access;
-use crate::lists::{BUILT_IN, Loaded, Problem, Sources, Text};
+use crate::lists::{BUILT_IN, Files, Problem, Sources, Text};
 
 /// Lines that are complained of at a time; `greylet check` shows more.
 const COMPLAINTS_MAX: usize = 20;
@@ -33,27 +33,27 @@ pub(super) struct ListInForce {
 pub(super) fn load_lists(sources: &Sources, access: &mut Access, in_force: &mut ListsInForce) {
     let clients = sources.load_clients();
     let rules = clients.list.len();
-    if in_force.clients.take(&clients, Kind::Clients, rules) {
+    if in_force.clients.take(&clients.files, Kind::Clients, rules) {
         access.clients = clients.list;
     }
     let recipients = sources.load_recipients();
     let rules = recipients.list.len();
     if in_force
         .recipients
-        .take(&recipients, Kind::Recipients, rules)
+        .take(&recipients.files, Kind::Recipients, rules)
     {
         access.recipients = recipients.list;
     }
     let senders = sources.load_senders();
     let rules = senders.list.len();
-    if in_force.senders.take(&senders, Kind::Senders, rules) {
+    if in_force.senders.take(&senders.files, Kind::Senders, rules) {
         access.senders = senders.list;
     }
     let greylisted = sources.load_greylisted();
     let rules = greylisted.list.len();
     if in_force
         .greylisted
-        .take(&greylisted, Kind::Greylisted, rules)
+        .take(&greylisted.files, Kind::Greylisted, rules)
     {
         access.greylisted = greylisted.list;
     }
@@ -82,20 +82,20 @@ impl Kind {
 
 impl ListInForce {
     /// Whether a list comes into force; says so, and what is wrong with it.
-    fn take<L>(&mut self, loaded: &Loaded<L>, kind: Kind, rules: usize) -> bool {
+    fn take(&mut self, files: &Files, kind: Kind, rules: usize) -> bool {
         let whose = kind.whose();
-        let unreadable = || loaded.problems.iter().map(Problem::path);
+        let unreadable = || files.problems.iter().map(Problem::path);
         // At the start there is nothing yet that could be lost.
         let is_start = self.names.is_empty();
         let was_unreadable = |path| self.unreadable.iter().any(|it| it == path);
-        let gone = || self.names.iter().filter(|name| is_gone(name, loaded));
+        let gone = || self.names.iter().filter(|name| is_gone(name, files));
         let is_known = || unreadable().all(was_unreadable) && gone().next().is_none();
         let is_taken = match kind {
-            Kind::Greylisted => loaded.problems.is_empty() && gone().next().is_none(),
+            Kind::Greylisted => files.problems.is_empty() && gone().next().is_none(),
             _ => is_start || is_known(),
         };
         complain(
-            loaded,
+            files,
             whose,
             match (is_taken, is_start) {
                 (true, _) => "going on without it",
@@ -110,7 +110,7 @@ impl ListInForce {
         }
         if is_taken {
             let is_optional = matches!(kind, Kind::Senders | Kind::Greylisted);
-            let has_file = loaded.texts.iter().any(|text| !text.name.is_empty());
+            let has_file = files.texts.iter().any(|text| !text.name.is_empty());
             if has_file || !is_optional {
                 let so = match kind {
                     Kind::Greylisted if rules == 0 => ", so the mail of all is greylisted",
@@ -118,10 +118,10 @@ impl ListInForce {
                 };
                 log::info!(
                     "list of {whose}: {rules} rules from {}{so}",
-                    Names(&loaded.texts)
+                    Names(&files.texts)
                 );
             }
-            self.names = loaded.texts.iter().map(|text| text.name.clone()).collect();
+            self.names = files.texts.iter().map(|text| text.name.clone()).collect();
             self.unreadable = unreadable().map(Path::to_owned).collect();
         }
         is_taken
@@ -129,22 +129,22 @@ impl ListInForce {
 }
 
 /// Whether a file that need not be there was there before, and is not any more.
-fn is_gone<L>(name: &str, loaded: &Loaded<L>) -> bool {
+fn is_gone(name: &str, files: &Files) -> bool {
     let is_file = !name.is_empty() && !name.starts_with(BUILT_IN);
     let is_unreadable = |problem: &Problem| problem.path().display().to_string() == name;
     is_file
-        && loaded.texts.iter().all(|text| text.name != name)
-        && !loaded.problems.iter().any(is_unreadable)
+        && files.texts.iter().all(|text| text.name != name)
+        && !files.problems.iter().any(is_unreadable)
 }
 
-fn complain<L>(loaded: &Loaded<L>, whose: &str, so: &str) {
-    for problem in &loaded.problems {
+fn complain(files: &Files, whose: &str, so: &str) {
+    for problem in &files.problems {
         log::error!("{problem}; {so} ({whose})");
     }
-    for finding in loaded.findings.iter().take(COMPLAINTS_MAX) {
-        log::warn!("{}", loaded.describe(finding));
+    for finding in files.findings.iter().take(COMPLAINTS_MAX) {
+        log::warn!("{}", files.describe(finding));
     }
-    let more = loaded.findings.len().saturating_sub(COMPLAINTS_MAX) + loaded.more_findings;
+    let more = files.findings.len().saturating_sub(COMPLAINTS_MAX) + files.more_findings;
     if more > 0 {
         log::warn!("{more} more lines of the list of {whose} are in doubt: see greylet check");
     }

@@ -169,7 +169,13 @@ impl Text {
 pub struct Loaded<L> {
     /// The list.
     pub list: L,
-    /// What it was made of, in the order of the sources.
+    /// What there is to say of its files.
+    pub files: Files,
+}
+
+/// The files of a list, of whatever kind.
+pub struct Files {
+    /// What the list was made of, in the order of the sources.
     pub texts: Vec<Text>,
     /// What is to be said of its lines: the first of a bounded number.
     pub findings: Vec<Finding>,
@@ -244,7 +250,7 @@ impl Sources {
     }
 }
 
-impl<L> Loaded<L> {
+impl Files {
     /// Whether any file was there, or should have been.
     pub fn has_files(&self) -> bool {
         let is_there = |text: &Text| !text.name.is_empty();
@@ -294,13 +300,13 @@ fn load<L>(
         .filter_map(|source| source.read().map_err(|problem| problems.push(problem)).ok())
         .collect();
     let (list, findings) = read(&mut texts.iter().map(|text| &text.bytes[..]));
-    Loaded {
-        list,
+    let files = Files {
         texts,
         findings: findings.kept,
         more_findings: findings.more,
         problems,
-    }
+    };
+    Loaded { list, files }
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
@@ -358,14 +364,19 @@ mod tests {
         let has =
             |loaded: &Loaded<Clients>, name: &str| loaded.list.find_name(name.as_bytes()).is_some();
         let places = |loaded: &Loaded<Clients>| -> Vec<String> {
-            loaded.texts.iter().map(|text| text.name.clone()).collect()
+            loaded
+                .files
+                .texts
+                .iter()
+                .map(|text| text.name.clone())
+                .collect()
         };
         let (file, companion) = ("whitelist_clients", "whitelist_clients.local");
         let path = |name| folder.0.join(name).display().to_string();
 
         let loaded = load();
         assert_eq!(places(&loaded), ["built-in whitelist_clients", ""]);
-        assert!(loaded.problems.is_empty() && has(&loaded, "southwest.com"));
+        assert!(loaded.files.problems.is_empty() && has(&loaded, "southwest.com"));
 
         folder.write(companion, "companion.example\n");
         let loaded = load();
@@ -389,13 +400,15 @@ mod tests {
 
         // Of these there are no built-in ones.
         for loaded in [sources.load_senders(), sources.load_greylisted()] {
-            assert!(loaded.list.is_empty() && loaded.problems.is_empty());
+            assert!(loaded.list.is_empty() && loaded.files.problems.is_empty());
         }
         folder.write("whitelist_senders", "a@s.example\n");
         folder.write("greylist_recipients.local", "b@r.example\n");
         let (senders, greylisted) = (sources.load_senders(), sources.load_greylisted());
-        assert!(senders.problems.is_empty() && senders.list.find(b"a@s.example").is_some());
-        assert!(greylisted.problems.is_empty() && greylisted.list.find(b"b@r.example").is_some());
+        assert!(senders.files.problems.is_empty() && senders.list.find(b"a@s.example").is_some());
+        assert!(
+            greylisted.files.problems.is_empty() && greylisted.list.find(b"b@r.example").is_some()
+        );
     }
 
     #[test]
@@ -411,8 +424,8 @@ mod tests {
             Sources::or_defaults_in(&folder.0, paths).load_clients()
         };
         let loaded = named("my_clients.local");
-        assert!(loaded.problems.is_empty() && loaded.list.is_empty());
-        assert_eq!(named("my_clients").problems.len(), 1);
+        assert!(loaded.files.problems.is_empty() && loaded.list.is_empty());
+        assert_eq!(named("my_clients").files.problems.len(), 1);
         folder.write("my_clients.local", "example.com\n");
         assert!(
             named("my_clients.local")

@@ -102,7 +102,7 @@ fn open(names: &[String]) -> Vec<Input> {
 /// The lists that serve uses when none are named, from which the report takes the pools.
 fn load_lists() -> Rc<Clients> {
     let loaded = Sources::new(Paths::default()).load_clients();
-    for problem in &loaded.problems {
+    for problem in &loaded.files.problems {
         log::warn!(target: "greylet", "{problem}; its pools are not known");
     }
     Rc::new(loaded.list)
