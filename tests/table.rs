@@ -144,7 +144,8 @@ fn save(table: &mut Table<'_>) {
         with_pending: false,
     };
     let moment = Moment {
-        logical: Timestamp::from_unix(u64::MAX),
+        // Before every last use: what is too old counts as saved, whether it was due or not.
+        logical: Timestamp::from_unix(1_700_000_000),
         wall_unix_seconds: 0,
         boot_seconds: 0,
         boot_id: [0; 16],
@@ -278,6 +279,27 @@ proptest! {
     fn like_the_model_in_one_chain(capacity in 64_u32..=100, steps in steps(150)) {
         compare(capacity, &steps, |name| name)?;
     }
+}
+
+/// An entry that is used some days later is not due again, so that a clock that is set back leaves it as it was saved.
+#[test]
+fn a_use_in_the_past_after_a_save() {
+    let days = 86_400;
+    let saved = 1_702_425_600;
+    let entry = Entry {
+        since: Timestamp::default(),
+        last_seen: Timestamp::from_unix(saved.into()),
+        count: 0,
+        class: Class::Known,
+    };
+    let steps = [
+        Step::Insert(1, entry),
+        Step::Save,
+        Step::Use(1, saved + 3 * days),
+        Step::Save,
+        Step::Use(1, saved),
+    ];
+    compare(64, &steps, |name| name).expect("the model");
 }
 
 const CAPACITY: usize = 65_536;
