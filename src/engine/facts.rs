@@ -1,5 +1,6 @@
 //! What greylet knows about a question, looked up without a trace. Verdicts follow from it, and so do explanations.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use crate::engine::access::{Origin, RecipientLine};
@@ -199,6 +200,7 @@ pub(super) struct Sources<'s, 't> {
     pub(super) table: &'s Table<'t>,
     /// From when on entries are believed, if the client was forgotten.
     pub(super) trusted_after: Option<TrustedAfter>,
+    pub(super) room: &'s RefCell<Room>,
 }
 
 impl Sources<'_, '_> {
@@ -220,7 +222,7 @@ impl Sources<'_, '_> {
             threshold,
             entry: entry(fingerprint),
         };
-        let mut room = Room::new();
+        let mut room = self.room.borrow_mut();
         let parties = Parties::new(lookup.sender_form(), sender, recipient, &mut room);
         let triplet = self.key.triplet(&client, &parties);
         let organisation = client.vouched_identity();

@@ -27,6 +27,7 @@ mod transactions;
 pub mod triplet;
 pub mod verdict;
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use heapless::VecView;
@@ -84,6 +85,8 @@ pub struct Engine<'a> {
     data_questions: DataQuestions,
     daily_quotas: DailyQuotas,
     orders: Orders,
+    /// Here, so that it need not be made, and cleared, for each request.
+    room: RefCell<Room>,
 }
 
 /// A request that is to be judged.
@@ -125,6 +128,7 @@ impl<'a> Engine<'a> {
             data_questions: DataQuestions::new(),
             daily_quotas: DailyQuotas::default(),
             orders: Orders::new(),
+            room: RefCell::new(Room::new()),
         }
     }
 
@@ -442,6 +446,7 @@ impl<'a> Engine<'a> {
             key: &self.key,
             table: &self.table,
             trusted_after: self.orders.trusted_after(&self.key, &client),
+            room: &self.room,
         };
         let mut several = [0; 9];
         let recipient = match question.recipients {

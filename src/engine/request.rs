@@ -55,20 +55,25 @@ impl<'a> Request<'a> {
         // So no value, line or request can be too long.
         let bytes = &bytes[..bytes.len().min(VALUE_BYTES_MAX)];
         let mut values = [None; KEPT];
-        let mut rest = bytes;
+        let mut start = 0;
         // A line of nothing but its LF ends it.
-        while *rest.first()? != b'\n' {
-            let (name, from_equals) = rest.split_at(position_up_to(rest, b'=')?);
-            let value_and_rest = from_equals.strip_prefix(b"=")?;
-            let (value, from_line_end) =
-                value_and_rest.split_at(position_up_to(value_and_rest, b'\n')?);
-            rest = from_line_end.strip_prefix(b"\n")?;
-            if let Some(kept) = Kept::of_name(name) {
-                values[kept as usize] = Some(kept.cut(value.strip_suffix(b"\r").unwrap_or(value)));
+        while *bytes.get(start)? != b'\n' {
+            let equals = start + position_up_to(&bytes[start..], b'=')?;
+            let end = equals + position_up_to(&bytes[equals..], b'\n')?;
+            if bytes[equals] != b'=' || bytes[end] != b'\n' {
+                return None;
             }
+            if let Some(kept) = Kept::of_name(&bytes[start..equals]) {
+                let value = match &bytes[equals + 1..end] {
+                    [value @ .., b'\r'] => value,
+                    value => value,
+                };
+                values[kept as usize] = Some(kept.cut(value));
+            }
+            start = end + 1;
         }
         let request = Request::of(|kept| values[kept as usize]);
-        Some((request, bytes.len() - rest.len() + 1))
+        Some((request, start + 1))
     }
 
     fn of(get: impl Fn(Kept) -> Option<&'a [u8]>) -> Request<'a> {

@@ -397,11 +397,12 @@ impl FingerprintKey {
 struct Hash {
     hash: SipHasher24,
     gathered: [u8; GATHERED_BYTES_MAX],
+    /// Fewer than there is room for.
     gathered_bytes: usize,
 }
 
-/// Nearly all that is hashed is shorter.
-const GATHERED_BYTES_MAX: usize = 192;
+/// Of whole words, which SipHash takes as they are.
+const GATHERED_BYTES_MAX: usize = 64;
 
 impl Hash {
     fn new(key: &[u8; 16], domain: Domain) -> Hash {
@@ -415,32 +416,30 @@ impl Hash {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        match self.room_for(bytes.len()) {
-            Some(room) => room.copy_from_slice(bytes),
-            None => self.hash.write(bytes),
-        }
+        self.gather(bytes, |_| ());
     }
 
     /// Bytes in lower case, without their length.
     fn write_in_lower_case(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(GATHERED_BYTES_MAX) {
-            if let Some(room) = self.room_for(piece.len()) {
-                room.copy_from_slice(piece);
-                make_lower_case(room);
-            }
-        }
+        self.gather(bytes, make_lower_case);
     }
 
-    /// Where so many bytes go. What has been gathered before is hashed if there is no room behind it. None if they are too many.
-    fn room_for(&mut self, bytes: usize) -> Option<&mut [u8]> {
-        if GATHERED_BYTES_MAX - self.gathered_bytes < bytes {
-            self.hash.write(&self.gathered[..self.gathered_bytes]);
+    fn gather(&mut self, mut bytes: &[u8], change: impl Fn(&mut [u8])) {
+        loop {
+            let room = &mut self.gathered[self.gathered_bytes..];
+            let taken_bytes = room.len().min(bytes.len());
+            let (taken, left) = bytes.split_at(taken_bytes);
+            let gathered = &mut room[..taken_bytes];
+            gathered.copy_from_slice(taken);
+            change(gathered);
+            self.gathered_bytes += taken_bytes;
+            if self.gathered_bytes < GATHERED_BYTES_MAX {
+                return;
+            }
+            self.hash.write(&self.gathered);
             self.gathered_bytes = 0;
+            bytes = left;
         }
-        let start = self.gathered_bytes;
-        let room = self.gathered.get_mut(start..start + bytes)?;
-        self.gathered_bytes = start + bytes;
-        Some(room)
     }
 
     /// A field with its length in front, so that no two lists of fields are the same bytes.
