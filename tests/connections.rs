@@ -48,6 +48,43 @@ fn who_has_said_its_last_gets_its_answers() {
     writer.join().expect("no panic").expect("all is taken");
 }
 
+/// Their answers are far longer than these requests, which are read at once. The log tells who had its turn when.
+#[test]
+fn who_asks_for_much_at_once_lets_others_go_first() {
+    const REQUESTS: usize = 40;
+    let mut server = Server::start(&[&format!("--greylist-text={}", "x".repeat(400))]);
+    let (mut greedy, mut quiet) = (server.connect(), server.connect());
+    let ask_from = |sender: &str, number: usize| {
+        let recipient = format!("{number}@r");
+        let name = ("client_name", Some(""));
+        request(&[
+            name,
+            ("sender", Some(sender)),
+            ("recipient", Some(&recipient)),
+        ])
+    };
+    // Both have been accepted.
+    greedy.ask(ask_from("greedy@s", 0));
+    quiet.ask(ask_from("quiet@s", 0));
+    kill(server.pid(), Signal::SIGSTOP).expect("it is running");
+    let requests: String = (1..=REQUESTS)
+        .map(|number| ask_from("greedy@s", number))
+        .collect();
+    assert!(requests.len() <= 4_096);
+    greedy.send(requests);
+    quiet.send(ask_from("quiet@s", 1));
+    kill(server.pid(), Signal::SIGCONT).expect("it is stopped");
+    for _ in 0..REQUESTS {
+        greedy.action();
+    }
+    quiet.action();
+    assert!(server.stop(Signal::SIGTERM).success());
+    let judged = server.log.iter().filter(|line| line.contains("action="));
+    let senders: Vec<bool> = judged.map(|line| line.contains("quiet@s")).collect();
+    let before = senders.iter().skip(2).position(|is_quiet| *is_quiet);
+    assert!(before.is_some_and(|it| it <= REQUESTS / 2), "{before:?}");
+}
+
 /// One that fills what the server reads at a time may be all that there is, or not.
 #[test]
 fn requests_of_all_lengths_about_a_read() {

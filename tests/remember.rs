@@ -575,6 +575,23 @@ fn three_damaged_snapshots_are_kept() {
     assert_eq!(kept, ["fourth", "third", "second"]);
 }
 
+/// Nothing can be appended to it, and the next save takes its place.
+#[test]
+fn a_pipe_in_place_of_the_snapshot_is_not_waited_for() {
+    let scratch = Scratch::new("pipe");
+    let mut server = Server::start_in(&scratch.path("db"), &[]);
+    pass(&server, "a@s.example");
+    server.save();
+    let snapshot = scratch.path("db/snapshot");
+    fs::remove_file(&snapshot).expect("it is there");
+    mkfifo(snapshot.as_str(), Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
+    kill(server.pid(), Signal::SIGUSR1).expect("it is running");
+    server.wait_for("cannot save to");
+    assert!(server.stop(Signal::SIGTERM).success());
+    let server = Server::start_in(&scratch.path("db"), &[]);
+    assert!(is_known(&server, "a@s.example"));
+}
+
 #[test]
 fn what_is_no_file_of_ours() {
     let scratch = Scratch::new("nofile");

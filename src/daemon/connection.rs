@@ -296,11 +296,12 @@ impl<'a> Connection<'a, '_> {
         Ok(())
     }
 
-    /// Writes what is there if there is not room for so many bytes more.
+    /// Writes what is there if there is not room for so many bytes more. Some short requests ask for much, so the others have their turn then.
     async fn make_room(&self, bytes: usize, output: &mut Vec<u8, OUTPUT_BYTES>) -> io::Result<()> {
         if output.capacity() - output.len() < bytes {
             self.stream.write(output).await?;
             output.clear();
+            self.shared.reactor.after_others().await;
         }
         Ok(())
     }

@@ -496,11 +496,10 @@ impl Files for Disk {
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
+        // Somebody may have put a pipe there, whose reader would be waited for, even by the end.
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let mut options = OpenOptions::new();
-        options
-            .write(true)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(path)
+        options.write(true).custom_flags(flags.bits()).open(path)
     }
 
     fn length(&self, file: &File) -> io::Result<u64> {
