@@ -2,11 +2,12 @@
 //! that has gone: greylet starts or says why not, goes on or ends in good order, never answers wrongly, and never forgets what a save that it
 //! said was done has contained.
 //!
-//! strace makes them fail. By default a fixed choice of the failures is tried, with `GREYLET_FAULTS=all` every one.
+//! strace makes them fail. By default a fixed choice of the failures is tried, with `GREYLET_FAULTS=all` every one; `GREYLET_FAULT` tries those
+//! that begin with it, as `rename:error=EIO`.
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -284,7 +285,7 @@ fn run(options: &[String], fault: Option<&Fault>, folder: &Scratch, snapshot: &[
     let has_saved = has_passed && log.contains("saved to");
     let mut after = Daemon::start(folder, None);
     let known = after.ask(KNOWN, now + 400, PATIENCE);
-    let is_set_aside = is_kept_aside(folder, snapshot) && log.contains("cannot");
+    let is_set_aside = is_kept_aside(folder, snapshot) && is_loss_told(&log);
     ensure(known.as_deref() == Some("DUNNO") || is_set_aside, || {
         format!(
             "who was known gets {known:?} after a new start: {log}{}",
@@ -303,8 +304,13 @@ fn run(options: &[String], fault: Option<&Fault>, folder: &Scratch, snapshot: &[
     Ok(())
 }
 
+/// Whether the log says that something is forgotten, or may be.
+fn is_loss_told(log: &str) -> bool {
+    log.contains("nothing is known") || log.contains("cannot read")
+}
+
 fn is_kept_aside(folder: &Scratch, snapshot: &[u8]) -> bool {
-    let names = ["snapshot", "snapshot.damaged.1", "snapshot.damaged.2"];
+    let names = ["snapshot.damaged.1", "snapshot.damaged.2"];
     names.iter().any(|name| {
         let kept = fs::read(folder.path(&format!("state/{name}")));
         kept.is_ok_and(|kept| kept.starts_with(snapshot))
@@ -320,12 +326,8 @@ fn serve(
     known: Option<&str>,
 ) -> Result<bool, String> {
     // Who has been forgotten waits once more, and is told of.
-    let is_told = |daemon: &Daemon<'_>| {
-        let log = daemon.log();
-        log.contains("nothing is known") || log.contains("cannot read")
-    };
     let is_right = known == Some("DUNNO")
-        || known == Some("DEFER_IF_PERMIT") && wait_until(PATIENCE, || is_told(daemon));
+        || known == Some("DEFER_IF_PERMIT") && wait_until(PATIENCE, || is_loss_told(&daemon.log()));
     ensure(is_right, || {
         format!("who was known gets {known:?}: {}", daemon.log())
     })?;
@@ -373,13 +375,21 @@ fn snapshot() -> Vec<u8> {
     fs::read(folder.path("state/snapshot")).expect("a snapshot")
 }
 
+/// The same with a damage in it, of which a copy is kept, and after which the next save is a full one into a new file.
+fn damaged(snapshot: &[u8]) -> Vec<u8> {
+    [snapshot, b"damage", snapshot].concat()
+}
+
 /// How often each call is made, by the loader and in all; threads are not told apart.
-fn recorded(snapshot: &[u8]) -> BTreeMap<String, (usize, usize)> {
+type Calls = BTreeMap<String, (usize, usize)>;
+
+/// What is called when nothing fails.
+fn recorded(snapshot: &[u8]) -> Calls {
     let folder = Scratch::new("faultsrecord");
     let outcome = run(&[], None, &folder, snapshot);
     assert_eq!(outcome, Ok(()));
     let trace = fs::read_to_string(folder.path("trace")).expect("a trace");
-    let mut calls = BTreeMap::<String, (usize, usize)>::new();
+    let mut calls = Calls::new();
     let mut is_ours = false;
     for line in trace.lines() {
         let Some((_, text)) = line.split_once(' ') else {
@@ -404,7 +414,7 @@ fn recorded(snapshot: &[u8]) -> BTreeMap<String, (usize, usize)> {
 }
 
 /// The faults to be tried.
-fn faults(calls: &BTreeMap<String, (usize, usize)>, is_all: bool) -> Vec<Fault> {
+fn faults(calls: &Calls, is_all: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (index, (call, &(before, count))) in calls.iter().enumerate() {
         for (turn, error) in ERRORS.into_iter().enumerate() {
@@ -462,28 +472,46 @@ fn system_calls_that_fail() {
         say("SKIPPED system calls that fail: needs strace");
         return;
     }
-    let snapshot = snapshot();
-    let calls = recorded(&snapshot);
     let is_all = std::env::var_os("GREYLET_FAULTS").is_some_and(|which| which == "all");
     let only = std::env::var("GREYLET_FAULT").ok();
-    let mut faults = faults(&calls, is_all);
-    faults.retain(|fault| {
+    let whole = snapshot();
+    let damaged = damaged(&whole);
+    let calls = recorded(&whole);
+    let mut calls_when_damaged = recorded(&damaged);
+    assert!(calls_when_damaged.contains_key("rename"));
+    if !is_all {
+        calls_when_damaged.retain(|call, _| !calls.contains_key(call));
+    }
+    let with = |snapshot, calls| {
+        let faults = faults(calls, is_all).into_iter();
+        faults.map(move |fault| (fault, snapshot))
+    };
+    let mut faults: Vec<(Fault, &[u8])> = with(&whole[..], &calls)
+        .chain(with(&damaged, &calls_when_damaged))
+        .collect();
+    faults.retain(|(fault, _)| {
         only.as_deref()
             .is_none_or(|only| fault.to_string().starts_with(only))
     });
+    assert!(!faults.is_empty(), "no fault is named so");
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(fault) = faults.get(index) else {
+            let Some(&(ref fault, snapshot)) = faults.get(index) else {
                 return;
             };
-            if let Err(what) = try_one(fault, index, &snapshot) {
+            if let Err(what) = try_one(fault, index, snapshot) {
+                let kind = if snapshot == whole {
+                    "whole"
+                } else {
+                    "damaged"
+                };
                 failures
                     .lock()
                     .expect("no panic")
-                    .push(format!("{fault}: {what}"));
+                    .push(format!("{fault}, with a {kind} snapshot: {what}"));
             }
         }
     };
@@ -493,7 +521,8 @@ fn system_calls_that_fail() {
         }
     });
     let failures = failures.into_inner().expect("no panic");
-    say(&format!("{} calls, {} faults", calls.len(), faults.len()));
+    let made: BTreeSet<_> = calls.keys().chain(calls_when_damaged.keys()).collect();
+    say(&format!("{} calls, {} faults", made.len(), faults.len()));
     assert!(
         failures.is_empty(),
         "{} of {}:\n{}",

@@ -57,6 +57,7 @@ fn besiege(capacity: u32, siege: Siege) -> Outcome {
         let table = gateway.engine.table();
         assert_eq!(table.len(), capacity, "{what}: it was not overfilled");
         assert!(table.len_of(Class::Plain) > 0, "{what}");
+        say(&format!("{what}: the longest chain had {longest_chain}"));
         assert!(longest_chain <= CHAIN_MAX, "{what}: {longest_chain}");
         outcome
     })

@@ -61,7 +61,7 @@ impl Lived {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A message is tried, for the so-manieth time, to the recipients that have not accepted it.
+    /// A message is tried, after so many earlier tries, to the recipients that have not accepted it.
     Try {
         message: usize,
         tries: usize,

@@ -1,13 +1,16 @@
-//! Lists of clients and recipients: every line is a rule or a remark at most, what the list itself says is looked up in it without harm, and a
+//! Lists of clients, recipients and senders: every line is a rule or a remark at most, what the list itself says is looked up in it without harm, and a
 //! list in two files is the list in one.
 
 use std::net::IpAddr;
 
-use greylet::engine::access::{Clients, Findings, Recipients, lines};
+use greylet::engine::access::{Addresses, Clients, Findings, Recipients, lines};
 use greylet::engine::limits::{FINDINGS_MAX, LIST_LINE_SHOWN_BYTES_MAX};
 
-/// Lines that are looked up; each look-up may cost a millisecond.
+/// Lines of which something is looked up; each look-up may cost a millisecond.
 const LOOKED_UP_MAX: usize = 8;
+
+/// Words of a line that are looked up: what stands after `pool` is the second one.
+const LOOKED_UP_IN_LINE_MAX: usize = 2;
 
 fn check_findings(findings: &Findings, lines: usize) {
     assert!(findings.kept.len() <= FINDINGS_MAX);
@@ -42,31 +45,43 @@ pub fn check(bytes: &[u8]) {
     let (recipients, findings) = Recipients::read([bytes]);
     check_findings(&findings, lines_count);
     assert!(recipients.len() <= lines_count);
+    let (addresses, findings) = Addresses::read([bytes]);
+    check_findings(&findings, lines_count);
+    assert!(addresses.len() <= lines_count);
     let (clients_in_two, _) = Clients::read(halves(bytes));
     let (recipients_in_two, _) = Recipients::read(halves(bytes));
+    let (addresses_in_two, _) = Addresses::read(halves(bytes));
     assert_eq!(clients_in_two.len(), clients.len());
     assert_eq!(recipients_in_two.len(), recipients.len());
+    assert_eq!(addresses_in_two.len(), addresses.len());
     for (_, line) in lines(bytes).take(LOOKED_UP_MAX) {
-        let line = line.trim_ascii();
-        assert_eq!(
-            clients.find_name(line).is_some(),
-            clients_in_two.find_name(line).is_some()
-        );
-        assert_eq!(
-            clients.find_pool(line).is_some(),
-            clients_in_two.find_pool(line).is_some()
-        );
-        assert_eq!(
-            recipients.find(line).is_some(),
-            recipients_in_two.find(line).is_some()
-        );
-        let text = std::str::from_utf8(line).unwrap_or_default();
-        let text = text.split('/').next().unwrap_or_default();
-        if let Ok(address) = text.parse::<IpAddr>() {
+        let words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        for word in words.take(LOOKED_UP_IN_LINE_MAX) {
+            let address = address_in(word);
+            let found = |clients: &Clients, recipients: &Recipients, addresses: &Addresses| {
+                [
+                    clients.find_name(word).is_some(),
+                    clients.find_pool(word).is_some(),
+                    clients.find_nowhite(word, address).is_some(),
+                    address.is_some_and(|address| clients.find_address(address).is_some()),
+                    recipients.find(word).is_some(),
+                    addresses.find(word).is_some(),
+                ]
+            };
             assert_eq!(
-                clients.find_address(address).is_some(),
-                clients_in_two.find_address(address).is_some()
+                found(&clients, &recipients, &addresses),
+                found(&clients_in_two, &recipients_in_two, &addresses_in_two),
+                "{}",
+                word.escape_ascii()
             );
         }
     }
+}
+
+/// The address of a network, or one that stands alone.
+fn address_in(word: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(word).ok()?;
+    text.split('/').next()?.parse().ok()
 }

@@ -1,14 +1,17 @@
 //! The policy protocol: however the bytes arrive, the requests are the same; each is decided and answered in one bounded line, and what is
-//! explained before is what is decided.
+//! explained before is what is decided, by each kind of policy and list.
 
+use greylet::engine::access::{Access, Addresses, Clients, Recipients};
+use greylet::engine::identity::{Lookup, Prefixes};
 use greylet::engine::limits::{LOGGED_VALUE_BYTES_MAX, REPLY_BYTES_MAX};
 use greylet::engine::log_line::ActionLine;
+use greylet::engine::null_sender::NullSender;
 use greylet::engine::reply::Texts;
 use greylet::engine::request::{Malformed, Request, RequestParser};
 use greylet::engine::table::{Bucket, Slot, Table};
 use greylet::engine::time::{HeaderDate, Timestamp};
 use greylet::engine::triplet::FingerprintKey;
-use greylet::engine::{Engine, Policy};
+use greylet::engine::{Engine, Greylist, Policy};
 
 const START: u64 = 1_700_000_000;
 
@@ -17,6 +20,45 @@ const ENTRIES: usize = 64;
 
 /// Longest log line: its values, and what it has besides.
 const LINE_BYTES_MAX: usize = 6 * LOGGED_VALUE_BYTES_MAX + 300;
+
+/// A rule of each kind, for names that the recorded cases do not have.
+const CLIENTS: &[u8] = b"listed.example\n198.51.100.0/24\n2001:db8:1::/48\n/^mx[0-9]+\\.list/\npool pool.example\nnowhite nowhite.example\n";
+const RECIPIENTS: &[u8] =
+    b"listed@\nlisted@listed.example\n/^list(ed)?-/\nkeyed@ delay=60 greylist=suspicious\n";
+const SENDERS: &[u8] = b"listed@\nlisted.example\n";
+const GREYLISTED: &[u8] = b"r.example\n/greylisted/\n";
+
+fn policy(number: usize) -> Policy {
+    let (lookup, greylist, null_sender) = match number % 4 {
+        0 => return Policy::default(),
+        1 => (
+            Lookup::Name(Prefixes::default()),
+            Greylist::Suspicious,
+            NullSender::Rcpt,
+        ),
+        2 => (
+            Lookup::Subnet(Prefixes::default()),
+            Greylist::All,
+            NullSender::Data,
+        ),
+        _ => (Lookup::Host, Greylist::Suspicious, NullSender::Pass),
+    };
+    Policy {
+        lookup,
+        greylist,
+        null_sender,
+        ..Policy::default()
+    }
+}
+
+fn access() -> Access {
+    Access {
+        clients: Clients::read([CLIENTS]).0,
+        recipients: Recipients::read([RECIPIENTS]).0,
+        senders: Addresses::read([SENDERS]).0,
+        greylisted: Addresses::read([GREYLISTED]).0,
+    }
+}
 
 /// Feeds bytes in pieces, and gives every whole request to `take`.
 fn parse(
@@ -96,7 +138,10 @@ pub fn check(bytes: &[u8]) {
     let mut buckets = [Bucket::EMPTY; ENTRIES];
     let table = Table::new(slots.as_mut_view(), &mut buckets, ENTRIES as u32);
     let key = FingerprintKey::new(*b"sixteen byte key");
-    let mut engine = Engine::new(Policy::default(), key, table);
+    let mut engine = Engine::new(policy(bytes.len()), key, table);
+    if bytes.len() % 8 >= 4 {
+        *engine.access_mut() = access();
+    }
     let texts = Texts {
         greylist_action: "DEFER_IF_PERMIT".into(),
         greylist_text: "Greylisted for %s seconds, see https://%r/%s".into(),
