@@ -143,7 +143,7 @@ pub struct Settings {
 /// What all connections share. There is one thread, so nothing is locked.
 struct Shared<'a> {
     reactor: Reactor,
-    engine: RefCell<Engine<'a>>,
+    engine: RefCell<Box<Engine<'a>>>,
     lists: RefCell<ListsInForce>,
     texts: Texts,
     clock: Clock,
@@ -389,14 +389,15 @@ fn load<'a>(
     mut store: Option<&mut Store>,
     policy: Policy,
     table: Table<'a>,
-) -> Result<(Engine<'a>, Clock, Option<Saves>), Error> {
+) -> Result<(Box<Engine<'a>>, Clock, Option<Saves>), Error> {
     let found = store.as_mut().and_then(|store| store.survey());
     let clock = Clock::start(found.as_ref());
     let key = match &found {
         Some(found) => found.key.clone(),
         None => new_key()?,
     };
-    let mut engine = Engine::new(policy, key, table);
+    // Boxed, so that the stack does not keep a copy of it from each move.
+    let mut engine = Box::new(Engine::new(policy, key, table));
     if let (Some(store), Some(found)) = (&mut store, &found) {
         store.load(found, &mut engine, &clock);
     }
