@@ -38,22 +38,31 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
             Ok(ExitCode::SUCCESS)
         }
         Parsed::Run(Command::Serve(options)) => daemon::serve(serve::settings(options)?),
-        Parsed::Run(Command::Check(options)) => check::run(&options),
-        Parsed::Run(Command::Migrate(options)) => migrate::run(&options),
-        Parsed::Run(Command::Import(options)) => {
+        Parsed::Run(command) => run_short_lived(command),
+    }
+}
+
+/// Apart, so that serve has neither the stack frames of the others nor their code beside its own.
+#[inline(never)]
+fn run_short_lived(command: Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Serve(options) => daemon::serve(serve::settings(options)?),
+        Command::Check(options) => check::run(&options),
+        Command::Migrate(options) => migrate::run(&options),
+        Command::Import(options) => {
             log_to_stderr();
             import::run(&options)
         }
-        Parsed::Run(Command::Query(options)) => {
+        Command::Query(options) => {
             log_to_stderr();
             query::run(&options)
         }
-        Parsed::Run(Command::Allow(options)) => allow::allow(&options),
-        Parsed::Run(Command::Forget(options)) => allow::forget(&options),
-        Parsed::Run(Command::Dump(options)) => dump::run(&options),
-        Parsed::Run(Command::Explain(options)) => explain::run(&options),
-        Parsed::Run(Command::Stats(options)) => stats::run(&options),
-        Parsed::Run(Command::Report(options)) => {
+        Command::Allow(options) => allow::allow(&options),
+        Command::Forget(options) => allow::forget(&options),
+        Command::Dump(options) => dump::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Stats(options) => stats::run(&options),
+        Command::Report(options) => {
             log_to_stderr();
             report::run(&options)
         }

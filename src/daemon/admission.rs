@@ -18,7 +18,9 @@ const YOUNG: Seconds = Seconds::new(2);
 
 /// The connections there are, of bounded number.
 pub(super) struct Admission {
+    /// Those that have ever been taken; there is memory for all.
     slots: RefCell<Vec<Option<Connection>>>,
+    connections_max: usize,
     /// Connections that had to give way.
     given_way: Cell<u64>,
     /// Connections that there have been; tells which of two is older.
@@ -45,11 +47,9 @@ pub(super) struct Admitted<'a> {
 impl Admission {
     /// Room for so many.
     pub(super) fn new(connections_max: usize) -> Admission {
-        let slots = std::iter::repeat_with(|| None)
-            .take(connections_max)
-            .collect();
         Admission {
-            slots: RefCell::new(slots),
+            slots: RefCell::new(Vec::with_capacity(connections_max)),
+            connections_max,
             given_way: Cell::new(0),
             admitted: Cell::new(0),
             waiter: Cell::new(None),
@@ -73,12 +73,18 @@ impl Admission {
 
     /// Connections that there can be.
     pub(super) fn connections_max(&self) -> usize {
-        self.slots.borrow().len()
+        self.connections_max
     }
 
     /// Whether there is room for one more.
     pub(super) fn has_room(&self) -> bool {
-        self.slots.borrow().iter().any(Option::is_none)
+        self.free_slot().is_some()
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        let slots = self.slots.borrow();
+        let given_back = slots.iter().position(Option::is_none);
+        given_back.or((slots.len() < self.connections_max).then_some(slots.len()))
     }
 
     /// Waits until a place is given back.
@@ -121,7 +127,7 @@ impl Admission {
         now: Timestamp,
         start: impl FnOnce(Admitted<'a>) -> Task<()>,
     ) -> bool {
-        let Some(slot) = self.slots.borrow().iter().position(Option::is_none) else {
+        let Some(slot) = self.free_slot() else {
             return false;
         };
         let number = self.admitted.get();
@@ -131,12 +137,17 @@ impl Admission {
             slot,
             number,
         });
-        self.slots.borrow_mut()[slot] = Some(Connection {
+        let connection = Some(Connection {
             number,
             begun: now,
             answered: None,
             task: Some(task),
         });
+        let mut slots = self.slots.borrow_mut();
+        match slots.get_mut(slot) {
+            Some(free) => *free = connection,
+            None => slots.push(connection),
+        }
         true
     }
 }

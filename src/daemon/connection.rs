@@ -71,8 +71,8 @@ impl Stocks {
     /// One of each, which is enough as long as requests come whole and answers are taken.
     pub(super) fn new() -> Stocks {
         Stocks {
-            buffers: Stock::with(Buffers::default()),
-            parsers: Stock::with(RequestParser::with_all_memory()),
+            buffers: Stock::with(Box::default()),
+            parsers: Stock::with(Box::new(RequestParser::with_all_memory())),
         }
     }
 }
@@ -102,9 +102,9 @@ impl<T: Reusable> Stock<T> {
     /// Things that are kept for the next use.
     const KEPT: usize = 4;
 
-    fn with(thing: T) -> Stock<T> {
+    fn with(thing: Box<T>) -> Stock<T> {
         let mut things = std::vec::Vec::with_capacity(Self::KEPT);
-        things.push(Box::new(thing));
+        things.push(thing);
         Stock(RefCell::new(things))
     }
 

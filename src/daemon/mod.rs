@@ -83,6 +83,9 @@ const OWN_DESCRIPTORS: u64 = 15 + 1 + control::CONNECTIONS_MAX as u64;
 /// How long to wait when a connection cannot be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often tasks go on before signals and new connections have their turn.
+const TASKS_A_TURN: u32 = 200;
+
 /// How long the end may wait for the reader of the log.
 const LOG_FLUSH: Duration = Duration::from_secs(1);
 
@@ -143,7 +146,7 @@ pub struct Settings {
 /// What all connections share. There is one thread, so nothing is locked.
 struct Shared<'a> {
     reactor: Reactor,
-    engine: RefCell<Engine<'a>>,
+    engine: RefCell<Box<Engine<'a>>>,
     lists: RefCell<ListsInForce>,
     texts: Texts,
     clock: Clock,
@@ -292,7 +295,7 @@ fn serve_until_signal(
         let control = control.as_ref().map(|it| reactor.watch(it)).transpose();
         let control = control.map_err(cannot_wait)?;
         executor.spawn(log::write_lines(reactor)).detach();
-        reactor.block_on(executor.run(async {
+        let serving = async {
             let accepting = listeners
                 .iter()
                 .map(|listener| Box::pin(accept(&executor, &shared, listener)))
@@ -315,11 +318,13 @@ fn serve_until_signal(
                 }
             };
             let serving = future::or(all(accepting), future::or(ordering, saving));
+            let serving = future::or(serving, run_tasks(&executor));
             future::or(signals.end(reactor, on_other), async {
                 match serving.await {}
             })
             .await
-        }))
+        };
+        reactor.block_on(serving)
     };
     if let Some(store) = &mut store {
         let moment = shared.clock.moment();
@@ -389,14 +394,15 @@ fn load<'a>(
     mut store: Option<&mut Store>,
     policy: Policy,
     table: Table<'a>,
-) -> Result<(Engine<'a>, Clock, Option<Saves>), Error> {
+) -> Result<(Box<Engine<'a>>, Clock, Option<Saves>), Error> {
     let found = store.as_mut().and_then(|store| store.survey());
     let clock = Clock::start(found.as_ref());
     let key = match &found {
         Some(found) => found.key.clone(),
         None => new_key()?,
     };
-    let mut engine = Engine::new(policy, key, table);
+    // Boxed, so that the stack does not keep a copy of it from each move.
+    let mut engine = Box::write(Box::new_uninit(), Engine::new(policy, key, table));
     if let (Some(store), Some(found)) = (&mut store, &found) {
         store.load(found, &mut engine, &clock);
     }
@@ -413,6 +419,16 @@ fn become_user(run_as: RunAs, listeners: &[Listener]) -> Result<(), Error> {
         .iter()
         .try_for_each(|listener| listener.give_to(run_as))?;
     run_as.apply()
+}
+
+/// Lets tasks go on, for ever. Unlike `LocalExecutor::run`, without a queue of 8 kB from which other threads could steal.
+async fn run_tasks(executor: &LocalExecutor<'_>) -> Infallible {
+    loop {
+        for _ in 0..TASKS_A_TURN {
+            executor.tick().await;
+        }
+        future::yield_now().await;
+    }
 }
 
 /// Lets all go on at once, until the first one ends.

@@ -99,8 +99,8 @@ impl Outcome {
 /// See the [module](self). Hours are counted from 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// Hour `h` is at `h` modulo their number.
-    hours: [Counts; HISTORY_HOURS],
+    /// Hour `h` is at `h` modulo their number. On the heap, whose zeros take no memory before they are counted in.
+    hours: Vec<Counts>,
     newest: u32,
     /// What is older has not changed since it was saved.
     unsaved_from: u32,
@@ -113,9 +113,9 @@ pub fn hour(time: Timestamp) -> u32 {
 
 impl History {
     /// Of nothing.
-    pub const fn new() -> History {
+    pub fn new() -> History {
         History {
-            hours: [[0; OUTCOMES]; HISTORY_HOURS],
+            hours: vec![[0; OUTCOMES]; HISTORY_HOURS],
             newest: 0,
             unsaved_from: 0,
         }

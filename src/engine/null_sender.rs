@@ -71,7 +71,7 @@ pub(super) struct DataQuestions {
 }
 
 impl DataQuestions {
-    pub(super) const fn new() -> DataQuestions {
+    pub(super) fn new() -> DataQuestions {
         DataQuestions {
             askers: Latest::new(),
             transactions: Latest::new(),

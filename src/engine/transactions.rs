@@ -11,16 +11,16 @@ use crate::engine::time::Timestamp;
 use crate::engine::triplet::Fingerprint;
 use crate::engine::verdict::Verdict;
 
-/// The last values of something, in memory that never grows; the oldest makes room.
+/// The last values of something, in memory that never grows and is not touched before it is needed; the oldest makes room.
 pub(super) struct Latest<T, const N: usize> {
-    values: [Option<T>; N],
+    values: Vec<T>,
     next: usize,
 }
 
 impl<T: Copy, const N: usize> Latest<T, N> {
-    pub(super) const fn new() -> Latest<T, N> {
+    pub(super) fn new() -> Latest<T, N> {
         Latest {
-            values: [None; N],
+            values: Vec::with_capacity(N),
             next: 0,
         }
     }
@@ -28,22 +28,21 @@ impl<T: Copy, const N: usize> Latest<T, N> {
     /// Gives the place where the value is now.
     pub(super) fn push(&mut self, value: T) -> usize {
         let place = self.next;
-        self.values[place] = Some(value);
+        match self.values.get_mut(place) {
+            Some(oldest) => *oldest = value,
+            None => self.values.push(value),
+        }
         self.next = (place + 1) % N;
         place
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.values.iter().flatten()
+        self.values.iter()
     }
 
     /// Puts a value in the place of the one that is the same, or, if there is none, of the oldest.
     pub(super) fn put(&mut self, value: T, is_same: impl Fn(&T) -> bool) {
-        let same = self
-            .values
-            .iter_mut()
-            .flatten()
-            .find(|other| is_same(other));
+        let same = self.values.iter_mut().find(|other| is_same(other));
         match same {
             Some(other) => *other = value,
             None => {
@@ -70,7 +69,7 @@ pub(super) struct Transactions {
 }
 
 impl Transactions {
-    pub(super) const fn new() -> Transactions {
+    pub(super) fn new() -> Transactions {
         Transactions {
             with_header: Latest::new(),
             answers: Latest::new(),
@@ -103,7 +102,8 @@ impl Transactions {
         let mut start = 0;
         while let Some(ahead) = position(&self.tags[start..], tag(question)) {
             let place = start + ahead;
-            if let Some(answer) = self.answers.values[place].filter(is_it) {
+            // Tags of places without an answer are zero, as that of a question may be.
+            if let Some(answer) = self.answers.values.get(place).filter(|it| is_it(it)) {
                 return Some(answer.verdict);
             }
             start = place + 1;
