@@ -73,10 +73,14 @@ fn the_engine_is_pure() {
         "with_capacity",
         "String::",
     ];
-    // Lists are read when they change, not at a request.
-    let is_of_lists = |line: &String| line.contains("engine/access/");
+    // Lists are read when they change, not at a request; and what these two take, they take when the engine is made.
+    let may_allocate = [
+        "engine/access/",
+        "engine/history.rs",
+        "engine/transactions.rs",
+    ];
     let mut allocations = lines_with("engine", &allocating);
-    allocations.retain(|line| !is_of_lists(line));
+    allocations.retain(|line| !may_allocate.iter().any(|file| line.contains(file)));
     assert_eq!(allocations, [] as [String; 0]);
 }
 

@@ -42,7 +42,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
     }
 }
 
-/// Apart, so that serve has neither the stack frames of the others nor their code beside its own.
+/// Apart, so that serve, which does not come this way, has no stack frames of the others.
 #[inline(never)]
 fn run_short_lived(command: Command) -> Result<ExitCode, Error> {
     match command {

@@ -132,22 +132,22 @@ impl Admission {
         };
         let number = self.admitted.get();
         self.admitted.set(number + 1);
+        let mut slots = self.slots.borrow_mut();
+        if slot == slots.len() {
+            slots.push(None);
+        }
+        drop(slots);
         let task = start(Admitted {
             admission: self,
             slot,
             number,
         });
-        let connection = Some(Connection {
+        self.slots.borrow_mut()[slot] = Some(Connection {
             number,
             begun: now,
             answered: None,
             task: Some(task),
         });
-        let mut slots = self.slots.borrow_mut();
-        match slots.get_mut(slot) {
-            Some(free) => *free = connection,
-            None => slots.push(connection),
-        }
         true
     }
 }

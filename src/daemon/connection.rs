@@ -3,7 +3,7 @@
 //!
 //! An idle connection holds no buffer. What is needed while a request is in progress comes from a small stock, so that in the
 //! long run nothing is allocated. Only a connection that stops in the middle of a request keeps a parser, with
-//! little more than the bytes it has sent, and only one that does not take its answers keeps buffers.
+//! little more than the bytes it has sent, and only one that does not take its answers, or lets others go first between many, keeps buffers.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -270,24 +270,25 @@ impl<'a> Connection<'a, '_> {
         output: &mut Vec<u8, OUTPUT_BYTES>,
     ) -> Result<(), End> {
         let shared = self.shared;
-        let now = shared.clock.now();
+        // The clock is read after others may have had their turn, so that no time comes before theirs.
+        let now = || shared.clock.now();
         if self.is_local && request.request == Some(EXPLAIN) {
             self.make_room(EXPLANATION_BYTES_MAX, output).await?;
-            explain(shared, request, now, output);
+            explain(shared, request, now(), output);
         } else if self.is_local && request.request == Some(STATS) {
-            let now = shared.test_time(request).unwrap_or(now);
+            let now = shared.test_time(request).unwrap_or_else(now);
             for piece in 0..stats::PIECES {
                 self.make_room(stats::PIECE_BYTES_MAX, output).await?;
                 stats::append_piece(output, piece, shared, now);
             }
         } else if self.is_unix && is_order(request) {
             self.make_room(control::ANSWER_BYTES_MAX, output).await?;
-            carry_out(shared, self.stream.get(), request, now, output);
+            carry_out(shared, self.stream.get(), request, now(), output);
         } else {
             self.make_room(REPLY_BYTES_MAX, output).await?;
-            answer(shared, request, now, output);
+            answer(shared, request, now(), output);
         }
-        self.admitted.answered(now);
+        self.admitted.answered(now());
         if shared.one_answer {
             self.stream.write(output).await?;
             hang_up(&self.stream);

@@ -99,7 +99,7 @@ impl Outcome {
 /// See the [module](self). Hours are counted from 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// Hour `h` is at `h` modulo their number. On the heap, whose zeros take no memory before they are counted in.
+    /// Hour `h` is at `h` modulo their number. On the heap, so that it is not moved with the engine.
     hours: Vec<Counts>,
     newest: u32,
     /// What is older has not changed since it was saved.

@@ -85,7 +85,7 @@ pub struct Engine<'a> {
     data_questions: DataQuestions,
     daily_quotas: DailyQuotas,
     orders: Orders,
-    /// Here, so that it need not be made, and cleared, for each request.
+    /// Where the parties of a mail are put together: made once, not for each request.
     room: RefCell<Room>,
 }
 
@@ -223,12 +223,11 @@ impl<'a> Engine<'a> {
     /// request has no client's address.
     pub fn forget_mail(&mut self, request: &Request<'_>, now: Timestamp) -> Option<usize> {
         let facts = self.facts(&question_of(request)?, &self.policy, now)?;
-        let mut room = Room::new();
         let parties = Parties::new(
             self.policy.lookup.sender_form(),
             request.sender.unwrap_or_default(),
             request.recipient.unwrap_or_default(),
-            &mut room,
+            self.room.get_mut(),
         );
         let written_to = self.key.written_to(&parties);
         let mut removed = 0;
@@ -544,8 +543,8 @@ impl<'a> Engine<'a> {
             return;
         }
         // As it will be when the answer comes.
-        let mut room = Room::new();
-        let parties = Parties::new(lookup.sender_form(), correspondent, user, &mut room);
+        let room = self.room.get_mut();
+        let parties = Parties::new(lookup.sender_form(), correspondent, user, room);
         let fingerprint = self.key.written_to(&parties);
         if rules.live(&self.table, fingerprint, now).is_some() {
             rules.refresh(&mut self.table, fingerprint, now);

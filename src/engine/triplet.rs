@@ -535,6 +535,28 @@ mod tests {
         assert_eq!(of(SUBNET, "192.0.2.1", "mail-1.provider.example"), nameless);
     }
 
+    /// However a field lies across the pieces in which it is hashed.
+    #[test]
+    fn pieces_do_not_show() {
+        let text: Vec<u8> = (0..4_096_u32)
+            .map(|it| b"aB.3-z@"[it as usize % 7])
+            .collect();
+        for length in (0..200).chain([4_095, 4_096]) {
+            let field = &text[..length];
+            let mut hash = KEY.hash(Domain::Writer);
+            hash.field(field);
+            hash.field_in_lower_case(field);
+            let mut whole = vec![Domain::Writer as u8];
+            for field in [field.to_vec(), field.to_ascii_lowercase()] {
+                whole.extend_from_slice(&(length as u32).to_le_bytes());
+                whole.extend_from_slice(&field);
+            }
+            let mut sip = SipHasher24::new_with_key(KEY.bytes());
+            sip.write(&whole);
+            assert_eq!(hash.finish().bits(), sip.finish(), "{length}");
+        }
+    }
+
     /// The fingerprints are kept on flash, so they must never change, on any target.
     #[test]
     fn fingerprints_are_stable() {
