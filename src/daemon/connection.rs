@@ -176,14 +176,17 @@ pub(super) async fn serve(
     match end {
         End::Closed => {}
         End::Broken(error) => log::trace!("connection lost: {error}"),
-        End::Malformed(malformed) => shared.complaints.complain(
-            Complaint::Malformed,
-            shared.clock.now(),
-            format_args!(
-                "{} does not speak Postfix's policy protocol and was disconnected: it sent {malformed}",
-                Peer(peer)
-            ),
-        ),
+        End::Malformed(malformed) => {
+            hang_up(&connection.stream);
+            shared.complaints.complain(
+                Complaint::Malformed,
+                shared.clock.now(),
+                format_args!(
+                    "{} does not speak Postfix's policy protocol and was disconnected: it sent {malformed}",
+                    Peer(peer)
+                ),
+            );
+        }
     }
 }
 
@@ -394,8 +397,8 @@ fn complain_of_request(shared: &Shared<'_>, request: &Request<'_>, reason: Reaso
     }
 }
 
-/// Ends what we say, and takes what has been said meanwhile: with that unread, the close would be a reset, which can destroy the
-/// answer on its way.
+/// Ends what we say, and takes what has been said meanwhile: with that unread, the close would be a reset, which can destroy
+/// answers on their way.
 fn hang_up(stream: &Watched<'_, OwnedFd>) {
     // It is closed in a moment, whatever these find.
     let _ = shutdown(stream.get().as_raw_fd(), Shutdown::Write);
