@@ -72,7 +72,7 @@ fn all_attacks_together() {
         attack(9, |doors, random| {
             ask_at_once(doors, &random.word("abcdefgh", 9..=9), 1_000);
         });
-        attack(10, |doors, random| clocks::jump(doors, random, 20));
+        attack(10, |doors, random| clocks::jump(doors, random, 5));
         scope.spawn(|| {
             let mut client = doors.client();
             while !is_over.load(Ordering::Relaxed) {
