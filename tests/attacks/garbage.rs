@@ -15,14 +15,27 @@ pub(crate) fn send_garbage(doors: &Doors, random: &mut Random, bytes: usize) {
     assert_eq!(rest.replace("action=DUNNO\n\n", ""), "");
 }
 
-/// A request in which some bytes are others.
+/// A request in which some bytes are others. Each blank line of it may end a request, and each request has one answer.
 pub(crate) fn send_damaged(doors: &Doors, random: &mut Random) {
     let mut bytes = request(&[("sender", Some(&random.word("abcxyz", 1..=30)))]).into_bytes();
     for _ in 0..random.within(1..=4) {
         let place = random.within(0..=bytes.len() as u64 - 1) as usize;
         bytes[place] = random.pick(b"\0\n\r=\xff\x80a ");
     }
-    send(doors, &bytes);
+    let answers = String::from_utf8(send(doors, &bytes)).expect("text");
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    let blank_lines = lines.filter(|line| matches!(line, [b'\n'] | [b'\r', b'\n']));
+    let blank_lines = blank_lines.count();
+    let sent = bytes.escape_ascii();
+    assert!(
+        answers.matches("\n\n").count() <= blank_lines,
+        "{sent}: {answers}"
+    );
+    for answer in answers.split_inclusive("\n\n") {
+        let is_known = answer == "action=DUNNO\n\n"
+            || answer.starts_with("action=DEFER_IF_PERMIT Greylisted, ");
+        assert!(is_known && answer.ends_with("\n\n"), "{sent}: {answers}");
+    }
 }
 
 fn send(doors: &Doors, bytes: &[u8]) -> Vec<u8> {
