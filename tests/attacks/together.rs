@@ -76,6 +76,17 @@ fn all_attacks_together() {
             ask_at_once(doors, &random.word("abcdefgh", 9..=9), 1_000);
         });
         attack(10, |doors, random| clocks::jump(doors, random, 5));
+        attack(11, |doors, _| {
+            let _silent = leavers::vanish(doors, 4);
+            doors.client().ask(request(&[]));
+        });
+        attack(12, |doors, _| leavers::send_and_say_so(doors, 2));
+        attack(13, |doors, _| {
+            let mut last = doors.client();
+            let _halves = slow::send_longest_halves(doors, 32, || {
+                last.ask(request(&[]));
+            });
+        });
         scope.spawn(|| {
             let mut client = doors.client();
             while !is_over.load(Ordering::Relaxed) {
