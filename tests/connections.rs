@@ -2,11 +2,13 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{setsockopt, sockopt};
 use support::{Client, Scratch, Server, greylet, request};
 
 fn request_from(sender: &str) -> String {
@@ -171,6 +173,29 @@ fn what_is_not_the_protocol_is_disconnected_without_an_answer() {
     let mut client = server.connect();
     client.send(request(&[]) + "garbage\n");
     assert!(client.rest().starts_with(b"action=DEFER_IF_PERMIT "));
+}
+
+/// What he has not taken yet waits in the kernel, and would be lost if the connection were reset for what nobody reads.
+#[test]
+fn who_asks_and_then_talks_nonsense_gets_all_answers() {
+    const REQUESTS: usize = 200;
+    let mut server = Server::start(&["--quiet"]);
+    let mut client = server.connect();
+    let mut stream = client.stream().try_clone().expect("a second handle");
+    setsockopt(&stream.as_fd(), sockopt::RcvBuf, &4_096).expect("it can");
+    let nonsense = "garbage\n".repeat(1_000);
+    // Stopped, so that all is there when it goes on.
+    kill(server.pid(), Signal::SIGSTOP).expect("it is running");
+    client.send(request(&[]).repeat(REQUESTS) + &nonsense);
+    kill(server.pid(), Signal::SIGCONT).expect("it is stopped");
+    server.wait_for("does not speak");
+    // When this is answered the other connection is closed.
+    server.connect().ask(request(&[]));
+    let mut answers = String::new();
+    let end = stream.read_to_string(&mut answers);
+    assert_eq!(end.map_err(|error| error.kind()), Ok(answers.len()));
+    assert_eq!(answers.matches("action=DEFER_IF_PERMIT ").count(), REQUESTS);
+    assert_eq!(answers.matches("\n\n").count(), REQUESTS);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The request parser: however the bytes arrive, the requests are the same; and what is not the protocol is told at once.
 
+use std::rc::Rc;
+
 use greylet::engine::limits::{LINE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
-use greylet::engine::request::{Malformed, Request, RequestParser};
+use greylet::engine::request::{Malformed, Request, RequestParser, Requests};
 use proptest::prelude::*;
 
 /// A request's attributes with owners of their own.
@@ -46,6 +48,19 @@ fn parsed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Attribut
         }
     }
     Ok(requests)
+}
+
+/// All requests of a stream, as the daemon reads it.
+fn streamed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Attributes>, Malformed> {
+    let mut requests = Requests::new(RequestParser::new);
+    let mut all = Vec::new();
+    for mut piece in pieces {
+        while let Some(request) = requests.next(&mut piece)? {
+            all.push(attributes(&request));
+        }
+        assert!(piece.is_empty());
+    }
+    Ok(all)
 }
 
 /// The requests that bytes begin with, as long as they are whole and plain, and what follows.
@@ -108,14 +123,53 @@ fn split_at_every_byte() {
     let bytes = postfix_requests();
     let whole = parsed([&bytes[..]]).unwrap();
     for middle in 0..=bytes.len() {
-        assert_eq!(
-            parsed([&bytes[..middle], &bytes[middle..]]).unwrap(),
-            whole,
-            "{middle}"
-        );
+        let (first, second) = bytes.split_at(middle);
+        assert_eq!(parsed([first, second]).unwrap(), whole, "{middle}");
+        assert_eq!(streamed([first, second]).unwrap(), whole, "{middle}");
     }
     for length in [1, 2, 3, 7, 100, 4_096] {
         assert_eq!(parsed(bytes.chunks(length)).unwrap(), whole, "{length}");
+        assert_eq!(streamed(bytes.chunks(length)).unwrap(), whole, "{length}");
+    }
+}
+
+/// A connection that is idle has none.
+#[test]
+fn a_stream_has_a_parser_only_while_it_needs_one() {
+    let parser = Rc::new(());
+    let in_use = || Rc::strong_count(&parser) - 1;
+    let mut taken = 0;
+    let mut requests = Requests::new(|| {
+        taken += 1;
+        Lent(RequestParser::new(), parser.clone())
+    });
+    for (mut piece, complete, in_use_then) in [
+        (&b"sender=a\n\n"[..], 1, 0),
+        (b"sender=a\n\nsender=", 1, 1),
+        (b"b\n", 0, 1),
+        (b"", 0, 1),
+        (b"\nsender=c\n\nsender=d\n\n", 3, 0),
+        (b"\r\n", 1, 0),
+    ] {
+        let mut found = 0;
+        while requests.next(&mut piece).unwrap().is_some() {
+            found += 1;
+        }
+        assert_eq!((found, in_use()), (complete, in_use_then));
+    }
+    drop(requests);
+    assert_eq!(taken, 2);
+}
+
+/// A parser that is counted.
+struct Lent(
+    RequestParser,
+    #[expect(dead_code, reason = "it is counted")] Rc<()>,
+);
+
+impl AsMut<RequestParser> for Lent {
+    fn as_mut(&mut self) -> &mut RequestParser {
+        &mut self.0
     }
 }
 
@@ -281,6 +335,17 @@ fn words_are_cut_and_stay_invalid() {
     assert!(greylet::engine::identity::parse_address(address).is_none());
 }
 
+/// Pieces of these lengths, in turn.
+fn pieces<'b>(mut bytes: &'b [u8], lengths: &[usize]) -> impl Iterator<Item = &'b [u8]> {
+    let mut lengths = lengths.iter().cycle();
+    std::iter::from_fn(move || {
+        let length = *lengths.next()?.min(&bytes.len());
+        let (piece, rest) = bytes.split_at(length);
+        bytes = rest;
+        (length > 0).then_some(piece)
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -298,11 +363,13 @@ proptest! {
             ],
             0..30,
         ),
-        length in 1_usize..50,
+        lengths in prop::collection::vec(1_usize..50, 1..20),
     ) {
         let bytes = bytes.concat();
         let whole = parsed([&bytes[..]]);
-        prop_assert_eq!(parsed(bytes.chunks(length)), whole);
+        prop_assert_eq!(&parsed(pieces(&bytes, &lengths)), &whole);
+        prop_assert_eq!(&streamed([&bytes[..]]), &whole);
+        prop_assert_eq!(&streamed(pieces(&bytes, &lengths)), &whole);
         let (requests, rest) = read_in_place(&bytes);
         prop_assert_eq!(parsed([&bytes[..bytes.len() - rest.len()]]), Ok(requests));
     }

@@ -250,6 +250,14 @@ mod tests {
         assert_eq!(order_of_giving_way(&[None, None], 502), [0, 1]);
     }
 
+    /// Nobody can tell who has asked once from a Postfix that will ask again, until Postfix itself would have closed the connection.
+    #[test]
+    fn who_has_asked_once_keeps_newcomers_out_for_five_minutes() {
+        let asked = [Some(600); 256];
+        assert_eq!(order_of_giving_way(&asked, 899), [0; 0]);
+        assert_eq!(order_of_giving_way(&asked, 900), Vec::from_iter(0..256));
+    }
+
     #[test]
     fn a_place_is_given_back() {
         let admission = Admission::new(1);

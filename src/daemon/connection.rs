@@ -28,7 +28,7 @@ use crate::daemon::stats::{self, STATS};
 use crate::engine::domain_name::domain_of;
 use crate::engine::limits::REPLY_BYTES_MAX;
 use crate::engine::log_line::{ActionLine, Client, Logged};
-use crate::engine::request::{Malformed, Request, RequestParser};
+use crate::engine::request::{Malformed, Request, RequestParser, Requests};
 use crate::engine::time::Timestamp;
 use crate::engine::verdict::{Action, Reason, Verdict};
 
@@ -124,8 +124,8 @@ struct Taken<'a, T: Reusable> {
     stock: &'a Stock<T>,
 }
 
-impl<T: Reusable> Taken<'_, T> {
-    fn get(&mut self) -> &mut T {
+impl<T: Reusable> AsMut<T> for Taken<'_, T> {
+    fn as_mut(&mut self) -> &mut T {
         self.thing.get_or_insert_default()
     }
 }
@@ -176,14 +176,17 @@ pub(super) async fn serve(
     match end {
         End::Closed => {}
         End::Broken(error) => log::trace!("connection lost: {error}"),
-        End::Malformed(malformed) => shared.complaints.complain(
-            Complaint::Malformed,
-            shared.clock.now(),
-            format_args!(
-                "{} does not speak Postfix's policy protocol and was disconnected: it sent {malformed}",
-                Peer(peer)
-            ),
-        ),
+        End::Malformed(malformed) => {
+            hang_up(&connection.stream);
+            shared.complaints.complain(
+                Complaint::Malformed,
+                shared.clock.now(),
+                format_args!(
+                    "{} does not speak Postfix's policy protocol and was disconnected: it sent {malformed}",
+                    Peer(peer)
+                ),
+            );
+        }
     }
 }
 
@@ -212,19 +215,28 @@ struct Connection<'a, 'e> {
 
 async fn answer_requests(connection: &Connection<'_, '_>) -> Result<Infallible, End> {
     let Connection { shared, stream, .. } = connection;
-    // There while a request is in progress.
-    let mut parser: Option<Taken<'_, RequestParser>> = None;
+    let mut requests = Requests::new(|| shared.stocks.parsers.take());
     loop {
         stream.readable().await;
         let mut buffers = shared.stocks.buffers.take();
-        let Buffers { input, output } = buffers.get();
+        let Buffers { input, output } = buffers.as_mut();
         let read_bytes = match stream.read(input)? {
             Some(0) => return Err(End::Closed),
             Some(read_bytes) => read_bytes,
             None => continue,
         };
-        let input = &input[..read_bytes];
-        let outcome = connection.answer_input(&mut parser, input, output).await;
+        let mut input = &input[..read_bytes];
+        let outcome = loop {
+            // By reference, since a move of a request costs.
+            let answered = match &requests.next(&mut input) {
+                Ok(Some(request)) => connection.answer_request(request, output).await,
+                Ok(None) => break Ok(()),
+                Err(malformed) => Err(End::Malformed(*malformed)),
+            };
+            if answered.is_err() {
+                break answered;
+            }
+        };
         // What was asked before is answered all the same.
         if !matches!(outcome, Err(End::Closed | End::Broken(_))) {
             stream.write(output).await?;
@@ -233,36 +245,7 @@ async fn answer_requests(connection: &Connection<'_, '_>) -> Result<Infallible, 
     }
 }
 
-impl<'a> Connection<'a, '_> {
-    /// Answers every request that ends in the input.
-    async fn answer_input(
-        &self,
-        parser: &mut Option<Taken<'a, RequestParser>>,
-        mut input: &[u8],
-        output: &mut Vec<u8, OUTPUT_BYTES>,
-    ) -> Result<(), End> {
-        while !input.is_empty() {
-            // Nearly always it is there as a whole.
-            if parser.is_none()
-                && let Some((request, length_bytes)) = Request::at_start_of(input)
-            {
-                self.answer_request(&request, output).await?;
-                input = &input[length_bytes..];
-                continue;
-            }
-            let in_progress = parser
-                .get_or_insert_with(|| self.shared.stocks.parsers.take())
-                .get();
-            let fed = in_progress.feed(input).map_err(End::Malformed)?;
-            if fed.complete {
-                self.answer_request(&in_progress.request(), output).await?;
-                *parser = None;
-            }
-            input = &input[fed.consumed_bytes..];
-        }
-        Ok(())
-    }
-
+impl Connection<'_, '_> {
     /// Answers a request, as soon as there is room.
     async fn answer_request(
         &self,
@@ -416,8 +399,8 @@ fn complain_of_request(shared: &Shared<'_>, request: &Request<'_>, reason: Reaso
     }
 }
 
-/// Ends what we say, and takes what has been said meanwhile: with that unread, the close would be a reset, which can destroy the
-/// answer on its way.
+/// Ends what we say, and takes what has been said meanwhile: with that unread, the close would be a reset, which can destroy
+/// answers on their way.
 fn hang_up(stream: &Watched<'_, OwnedFd>) {
     // It is closed in a moment, whatever these find.
     let _ = shutdown(stream.get().as_raw_fd(), Shutdown::Write);

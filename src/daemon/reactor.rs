@@ -8,12 +8,15 @@
 //! Readiness is a hint: who is woken for nothing finds nothing, and waits again. That is why a descriptor that is closed, and whose number is another's soon
 //! after, needs no care.
 //!
-//! Nobody starves: all that is ready is noted before anybody goes on, and who leaves something unread, or has written much, goes on only after the others,
-//! among them those who have become ready meanwhile.
+//! Nobody starves: what is ready is noted before anybody goes on, up to [`EVENTS_MAX`] descriptors at a time, of which the kernel tells in turn; and who
+//! leaves something unread, or has written much, goes on only after the others, among them those of whom the kernel has told meanwhile.
+//!
+//! A waker is woken or dropped only while nothing here is borrowed, since that may drop a task, and with it what it has of the reactor.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -154,7 +157,7 @@ impl Reactor {
         }
     }
 
-    /// Goes on after all others that are ready, those included of whom epoll has yet to tell.
+    /// Goes on after the others that are ready, and after those of whom epoll tells next.
     pub(super) async fn after_others(&self) {
         let mut others_went = false;
         poll_fn(|context| {
@@ -169,15 +172,18 @@ impl Reactor {
     }
 
     fn wait(&self, events: &mut [EpollEvent]) {
-        let longest = match self.polite.borrow().is_empty() {
-            true => self.sound_alarms(),
-            false => {
-                self.sound_alarms();
-                EpollTimeout::ZERO
+        let longest = match self.next_alarm() {
+            None => EpollTimeout::NONE,
+            Some(next) => {
+                let now = Instant::now();
+                self.sound_alarms(now);
+                // Whoever was woken goes on before the next wait, so this one ends at once.
+                timeout(next.saturating_duration_since(now))
             }
         };
         self.bell.is_waiting.store(true, Ordering::SeqCst);
-        let timeout = match self.bell.has_rung.load(Ordering::SeqCst) {
+        let goes_on = self.bell.has_rung.load(Ordering::SeqCst) || !self.polite.borrow().is_empty();
+        let timeout = match goes_on {
             true => EpollTimeout::ZERO,
             false => longest,
         };
@@ -188,7 +194,14 @@ impl Reactor {
             Err(Errno::EINTR) => {}
             Err(_) => thread::sleep(ERROR_PAUSE),
         }
-        self.polite.borrow_mut().drain(..).for_each(Waker::wake);
+        self.wake_polite();
+    }
+
+    fn wake_polite(&self) {
+        let mut polite = self.polite.take();
+        polite.drain(..).for_each(Waker::wake);
+        // For the next time, so that nothing is allocated.
+        self.polite.replace(polite);
     }
 
     fn note(&self, event: &EpollEvent) {
@@ -201,24 +214,37 @@ impl Reactor {
         }
     }
 
-    /// Wakes those whose pause is over, and tells how long it is until the next one's is.
-    fn sound_alarms(&self) -> EpollTimeout {
-        let mut alarms = self.alarms.borrow_mut();
-        let waiting = alarms.iter().flatten().filter(|it| it.waiter.is_some());
-        let Some(first) = waiting.map(|alarm| alarm.at).min() else {
-            return EpollTimeout::NONE;
-        };
-        let now = Instant::now();
-        for alarm in alarms.iter_mut().flatten().filter(|alarm| alarm.at <= now) {
-            if let Some(waiter) = alarm.waiter.take() {
-                waiter.wake();
-            }
-        }
-        // Whoever was woken goes on before the next wait, so this one ends at once. Milliseconds, and not one too few: it would
-        // wait for nothing then, again and again.
-        let left = first.saturating_duration_since(now) + Duration::from_nanos(999_999);
-        EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+    /// When the next pause is over.
+    fn next_alarm(&self) -> Option<Instant> {
+        next_of(&mut self.alarms.borrow_mut()).map(|alarm| alarm.at)
     }
+
+    /// Wakes those whose pause is over, in the order of time.
+    fn sound_alarms(&self, now: Instant) {
+        while let Some(waiter) = self.take_due(now) {
+            waiter.wake();
+        }
+    }
+
+    fn take_due(&self, now: Instant) -> Option<Waker> {
+        let mut alarms = self.alarms.borrow_mut();
+        next_of(&mut alarms)
+            .filter(|alarm| alarm.at <= now)?
+            .waiter
+            .take()
+    }
+}
+
+/// The first alarm of those that have not been woken.
+fn next_of(alarms: &mut [Option<Alarm>]) -> Option<&mut Alarm> {
+    let waiting = alarms.iter_mut().flatten().filter(|it| it.waiter.is_some());
+    waiting.min_by_key(|alarm| alarm.at)
+}
+
+/// Milliseconds, and not one too few: it would wait for nothing then, again and again.
+fn timeout(left: Duration) -> EpollTimeout {
+    let rounded_up = left.saturating_add(Duration::from_nanos(999_999));
+    EpollTimeout::try_from(rounded_up).unwrap_or(EpollTimeout::MAX)
 }
 
 /// Puts something in the first free place of a list, and gives its number.
@@ -262,12 +288,12 @@ impl<T: AsFd> Watched<'_, T> {
         if self.with_source(|source| source.is_readable) {
             self.reactor.after_others().await;
         }
-        poll_fn(|context| {
-            match self.with_source(|source| source.waits_for(source.is_readable, context)) {
+        poll_fn(
+            |context| match self.waits_for(|source| source.is_readable, context) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
-            }
-        })
+            },
+        )
         .await;
     }
 
@@ -289,6 +315,17 @@ impl<T: AsFd> Watched<'_, T> {
         });
     }
 
+    /// Whether it is so; otherwise the task will be woken.
+    fn waits_for(&self, is_so: fn(&mut Source) -> bool, context: &Context<'_>) -> bool {
+        let is_so = self.with_source(is_so);
+        if !is_so {
+            let waiter = Some(context.waker().clone());
+            let before = self.with_source(|source| mem::replace(&mut source.waiter, waiter));
+            drop(before);
+        }
+        is_so
+    }
+
     fn with_source<R>(&self, change: impl FnOnce(&mut Source) -> R) -> R {
         change(self.reactor.sources.borrow_mut()[self.number].get_or_insert_default())
     }
@@ -296,19 +333,6 @@ impl<T: AsFd> Watched<'_, T> {
     fn event(&self, more: EpollFlags) -> EpollEvent {
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET | more;
         EpollEvent::new(flags, self.number as u64)
-    }
-}
-
-impl Source {
-    /// Whether it is so; otherwise the task will be woken.
-    fn waits_for(&mut self, is_so: bool, context: &Context<'_>) -> bool {
-        if !is_so {
-            match &mut self.waiter {
-                Some(waiter) => waiter.clone_from(context.waker()),
-                waiter => *waiter = Some(context.waker().clone()),
-            }
-        }
-        is_so
     }
 }
 
@@ -358,12 +382,12 @@ impl Watched<'_, OwnedFd> {
         self.with_source(|source| source.is_writable = false);
         let epoll = &self.reactor.epoll;
         epoll.modify(&self.watched, &mut self.event(EpollFlags::EPOLLOUT))?;
-        poll_fn(|context| {
-            match self.with_source(|source| source.waits_for(source.is_writable, context)) {
+        poll_fn(
+            |context| match self.waits_for(|source| source.is_writable, context) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
-            }
-        })
+            },
+        )
         .await;
         epoll.modify(&self.watched, &mut self.event(EpollFlags::empty()))?;
         Ok(())
@@ -372,7 +396,7 @@ impl Watched<'_, OwnedFd> {
 
 impl<T: AsFd> Drop for Watched<'_, T> {
     fn drop(&mut self) {
-        // The kernel forgets a descriptor when it is closed. The waiter is dropped when nothing is borrowed any more.
+        // The kernel forgets a descriptor when it is closed.
         let source = self.reactor.sources.borrow_mut()[self.number].take();
         drop(source);
     }
@@ -399,16 +423,13 @@ impl Future for Sleep<'_> {
         let waiter = Some(context.waker().clone());
         let alarm = Alarm { at, waiter };
         let mut alarms = self.reactor.alarms.borrow_mut();
-        match self.number {
-            Some(number) => {
-                alarms[number] = Some(alarm);
-            }
-            None => {
-                let number = place_in(&mut alarms, alarm);
-                drop(alarms);
-                self.number = Some(number);
-            }
-        }
+        let (number, before) = match self.number {
+            Some(number) => (number, alarms[number].replace(alarm)),
+            None => (place_in(&mut alarms, alarm), None),
+        };
+        drop(alarms);
+        drop(before);
+        self.number = Some(number);
         Poll::Pending
     }
 }
@@ -416,7 +437,8 @@ impl Future for Sleep<'_> {
 impl Drop for Sleep<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            self.reactor.alarms.borrow_mut()[number] = None;
+            let alarm = self.reactor.alarms.borrow_mut()[number].take();
+            drop(alarm);
         }
     }
 }
@@ -428,6 +450,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::{Sender, channel};
 
     use smol::{LocalExecutor, future};
 
@@ -595,26 +618,148 @@ mod tests {
         assert_eq!(reactor.block_on(read_some(&stream, 99)), b"second");
     }
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// A pause that is waited for, by somebody who says its number when he is woken.
+    fn pause<'r>(
+        reactor: &'r Reactor,
+        hours: u32,
+        number: u32,
+        woken: &Sender<u32>,
+    ) -> Pin<Box<Sleep<'r>>> {
+        let mut pause = Box::pin(reactor.sleep(hours * HOUR));
+        let waker = Waker::from(Arc::new(Says(number, woken.clone())));
+        let mut context = Context::from_waker(&waker);
+        assert!(pause.as_mut().poll(&mut context).is_pending());
+        pause
+    }
+
+    struct Says(u32, Sender<u32>);
+
+    impl Wake for Says {
+        fn wake(self: Arc<Self>) {
+            self.1.send(self.0).expect("the test is waiting");
+        }
+    }
+
     #[test]
     fn pauses_end_in_their_order_and_places_are_used_again() {
         let reactor = Reactor::new().expect("a reactor");
-        let order = RefCell::new(Vec::new());
+        let (sender, woken) = channel();
+        let woken = || woken.try_iter().collect::<Vec<u32>>();
+        let start = Instant::now();
+        let long = pause(&reactor, 30, 30, &sender);
+        let short = pause(&reactor, 1, 1, &sender);
+        assert!(reactor.next_alarm().is_some_and(|at| at >= start + HOUR));
+        reactor.sound_alarms(start);
+        assert_eq!(woken(), [0; 0]);
+        reactor.sound_alarms(start + 2 * HOUR);
+        assert_eq!(woken(), [1]);
+        reactor.sound_alarms(start + 2 * HOUR);
+        assert_eq!(woken(), [0; 0]);
+        assert!(reactor.next_alarm() >= Some(start + 30 * HOUR));
+        drop(short);
+        let between = [
+            pause(&reactor, 9, 9, &sender),
+            pause(&reactor, 8, 8, &sender),
+        ];
+        let mut never = pin!(reactor.sleep(Duration::MAX));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(never.as_mut().poll(&mut context).is_pending());
+        assert_eq!(reactor.alarms.borrow().len(), 3);
+        reactor.sound_alarms(start + 31 * HOUR);
+        assert_eq!(woken(), [8, 9, 30]);
+        assert_eq!(reactor.next_alarm(), None);
+        drop((long, between));
+        assert!(reactor.alarms.borrow().iter().all(Option::is_none));
+    }
+
+    /// It waits for the next pause, not for a moment less.
+    #[test]
+    fn a_pause_is_over_when_it_is() {
+        let reactor = Reactor::new().expect("a reactor");
+        let start = Instant::now();
         let executor = LocalExecutor::new();
-        let pause = |milliseconds| {
-            let (order, pause) = (&order, reactor.sleep(Duration::from_millis(milliseconds)));
-            executor.spawn(async move {
-                pause.await;
-                order.borrow_mut().push(milliseconds);
-            })
-        };
-        let (long, short) = (pause(30), pause(1));
-        reactor.block_on(executor.run(short));
-        let between = pause(2);
-        let never = executor.spawn(reactor.sleep(Duration::MAX));
-        reactor.block_on(executor.run(async { future::zip(long, between).await }));
-        assert_eq!(*order.borrow(), [1, 2, 30]);
-        assert_eq!(reactor.alarms.borrow().len(), 2);
-        drop(never);
+        let _longer = executor.spawn(reactor.sleep(HOUR));
+        reactor.block_on(executor.run(reactor.sleep(Duration::from_millis(3))));
+        assert!(start.elapsed() >= Duration::from_millis(3));
+        for (nanoseconds, milliseconds) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2)] {
+            let expected = EpollTimeout::from(milliseconds as u16);
+            assert_eq!(timeout(Duration::from_nanos(nanoseconds)), expected);
+        }
+        assert_eq!(timeout(Duration::MAX), EpollTimeout::MAX);
+    }
+
+    thread_local! {
+        static REACTOR: Reactor = Reactor::new().expect("a reactor");
+    }
+
+    /// What wakes it or drops it may do what it wants with the reactor.
+    struct UsesReactor(Sender<&'static str>);
+
+    impl UsesReactor {
+        fn new_waker(said: &Sender<&'static str>) -> Waker {
+            Waker::from(Arc::new(UsesReactor(said.clone())))
+        }
+
+        fn say(&self, what: &'static str) {
+            REACTOR.with(|reactor| {
+                let is_free = reactor.alarms.try_borrow_mut().is_ok()
+                    && reactor.sources.try_borrow_mut().is_ok();
+                // A panic in a drop would end the process.
+                let said = if is_free { what } else { "borrowed" };
+                let _ = self.0.send(said);
+            });
+        }
+    }
+
+    impl Wake for UsesReactor {
+        fn wake(self: Arc<Self>) {
+            self.say("woken");
+        }
+    }
+
+    impl Drop for UsesReactor {
+        fn drop(&mut self) {
+            self.say("dropped");
+        }
+    }
+
+    #[test]
+    fn wakers_may_use_the_reactor() {
+        let (sender, said) = channel();
+        let said = || said.try_iter().collect::<Vec<_>>();
+        REACTOR.with(|reactor| {
+            let poll_anew = |future: Pin<&mut dyn Future<Output = ()>>| {
+                let waker = UsesReactor::new_waker(&sender);
+                assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+            };
+            let mut sleep = Box::pin(reactor.sleep(HOUR));
+            poll_anew(sleep.as_mut());
+            assert_eq!(said(), [""; 0]);
+            poll_anew(sleep.as_mut());
+            assert_eq!(said(), ["dropped"]);
+            reactor.sound_alarms(Instant::now() + 2 * HOUR);
+            assert_eq!(said(), ["woken", "dropped"]);
+            poll_anew(sleep.as_mut());
+            drop(sleep);
+            assert_eq!(said(), ["dropped"]);
+            let (ours, mut theirs) = pair();
+            let stream = reactor.watch(ours).expect("room");
+            let mut readable = Box::pin(stream.readable());
+            poll_anew(readable.as_mut());
+            poll_anew(readable.as_mut());
+            assert_eq!(said(), ["dropped"]);
+            theirs.write_all(b"x").expect("room");
+            reactor.wait(&mut [EpollEvent::empty()]);
+            assert_eq!(said(), ["woken", "dropped"]);
+            stream.found_nothing();
+            poll_anew(readable.as_mut());
+            drop(readable);
+            assert_eq!(said(), [""; 0]);
+            drop(stream);
+            assert_eq!(said(), ["dropped"]);
+        });
     }
 
     #[test]

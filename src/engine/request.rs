@@ -1,9 +1,10 @@
 //! Bytes to requests of Postfix's policy delegation protocol (SMTPD_POLICY_README): `name=value` lines and a blank
 //! line at the end, LF or CRLF.
 //!
-//! A request that is there as a whole is read [where it is](Request::at_start_of), without a copy. The parser takes bytes as they arrive, split anywhere, and
-//! stops behind each request. Both keep only the attributes that the engine uses; of an attribute that comes twice the last counts. What the parser holds is
-//! bounded by [`limits`](crate::engine::limits), and every byte is looked at a fixed number of times.
+//! [`Requests`] gives those of a stream. One that is there as a whole is read [where it is](Request::at_start_of), without a copy. The
+//! [parser](RequestParser) takes bytes as they arrive, split anywhere, and stops behind each request. Both keep only the attributes that the engine uses; of an
+//! attribute that comes twice the last counts. What the parser holds is bounded by [`limits`](crate::engine::limits), and every byte is looked at a fixed
+//! number of times.
 
 use std::fmt;
 
@@ -365,5 +366,65 @@ impl RequestParser {
         self.length_bytes = 0;
         self.values.clear();
         self.line.clear();
+    }
+}
+
+impl AsMut<RequestParser> for RequestParser {
+    fn as_mut(&mut self) -> &mut RequestParser {
+        self
+    }
+}
+
+/// The requests of a stream, whose bytes come in pieces that may end anywhere.
+pub struct Requests<P, F> {
+    /// There while a request is in progress that did not come as a whole.
+    parser: Option<P>,
+    /// Whether that request has ended.
+    is_complete: bool,
+    new_parser: F,
+}
+
+impl<P: AsMut<RequestParser>, F: FnMut() -> P> Requests<P, F> {
+    /// A stream at its beginning. A parser, which must be at the beginning of a request, is taken only for a request that does not come as a whole, and
+    /// dropped behind it.
+    pub fn new(new_parser: F) -> Requests<P, F> {
+        Requests {
+            parser: None,
+            is_complete: false,
+            new_parser,
+        }
+    }
+
+    /// Gives the next request that ends in these bytes, and takes its bytes off them; or takes them all, and gives none.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not the policy protocol; nothing more may be asked of the stream.
+    pub fn next<'r, 'b: 'r>(
+        &'r mut self,
+        bytes: &mut &'b [u8],
+    ) -> Result<Option<Request<'r>>, Malformed> {
+        if self.is_complete {
+            self.is_complete = false;
+            self.parser = None;
+        }
+        if self.parser.is_none() {
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            // Nearly always it is there as a whole.
+            if let Some((request, length_bytes)) = Request::at_start_of(bytes) {
+                *bytes = &bytes[length_bytes..];
+                return Ok(Some(request));
+            }
+        }
+        let parser = self
+            .parser
+            .get_or_insert_with(&mut self.new_parser)
+            .as_mut();
+        let fed = parser.feed(bytes)?;
+        *bytes = &bytes[fed.consumed_bytes..];
+        self.is_complete = fed.complete;
+        Ok(fed.complete.then(|| parser.request()))
     }
 }

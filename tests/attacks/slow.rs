@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use crate::support::{Client, request};
-use crate::target::{ALL_CLIENTS_KB, Doors, Target};
+use crate::target::{Doors, Target};
 
 /// As many as there may be connections when nothing is said.
 const CLIENTS: usize = 256;
@@ -36,49 +36,58 @@ pub(crate) fn trickle(doors: &Doors, clients: usize) {
 #[test]
 fn a_byte_a_second_from_everybody() {
     let mut target = Target::start("slow", &["--quiet"]);
-    // The honest client that is there from the start has one place.
-    let mut slow = connect(&target.doors, CLIENTS - 1);
-    for client in &mut slow {
-        client.send("r");
-    }
-    let mut late = target.doors.client();
-    assert!(late.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
-    let mut gave_way = slow.remove(0);
-    assert_eq!(gave_way.rest(), b"");
-    let request = request(&[]);
-    for byte in &request.as_bytes()[1..] {
+    target.assert_unharmed_twice("a byte a second from 256 connections", 1_300, |target| {
+        // The honest client that is there from the start has one place.
+        let mut slow = connect(&target.doors, CLIENTS - 1);
         for client in &mut slow {
-            client.send([*byte]);
+            client.send("r");
         }
-        target.honest().send_mail();
-        assert!(late.ask(&request).starts_with("DEFER_IF_PERMIT "));
-    }
-    for client in &mut slow {
-        assert!(client.action().starts_with("DEFER_IF_PERMIT "));
-    }
-    drop(slow);
-    target.assert_unharmed("a byte a second from 256 connections", ALL_CLIENTS_KB);
+        let mut late = target.doors.client();
+        assert!(late.ask(request(&[])).starts_with("DEFER_IF_PERMIT "));
+        let mut gave_way = slow.remove(0);
+        assert_eq!(gave_way.rest(), b"");
+        let request = request(&[]);
+        for byte in &request.as_bytes()[1..] {
+            for client in &mut slow {
+                client.send([*byte]);
+            }
+            target.honest().send_mail();
+            assert!(late.ask(&request).starts_with("DEFER_IF_PERMIT "));
+        }
+        for client in &mut slow {
+            assert!(client.action().starts_with("DEFER_IF_PERMIT "));
+        }
+    });
     target.stop();
 }
 
-/// The longest values that are kept, from everybody at once, and then nothing.
-#[test]
-fn the_longest_halves() {
-    let mut target = Target::start("halves", &["--quiet"]);
+/// So many connections with the longest values that are kept, more often than once, without an end; `between` has its turn after each piece.
+pub(crate) fn send_longest_halves(
+    doors: &Doors,
+    connections: usize,
+    mut between: impl FnMut(),
+) -> Vec<Client<TcpStream>> {
     let long = "x".repeat(4_096);
     let half = format!("client_name={long}\nsender={long}\nrecipient={long}\nname={long}");
     let again = format!("\n{half}");
-    let mut clients = connect(&target.doors, 250);
+    let mut clients = connect(doors, connections);
     for piece in [&half, &again, &again] {
         for client in &mut clients {
-            client.send(piece);
+            // It may have had to make room.
+            let _ = client.stream().write_all(piece.as_bytes());
         }
-        target.honest().send_mail();
+        between();
     }
-    target.assert_unharmed(
-        "half a request of 50 kB from 250 connections",
-        ALL_CLIENTS_KB,
-    );
+    clients
+}
+
+/// The longest halves from everybody at once, and then nothing.
+#[test]
+fn the_longest_halves() {
+    let mut target = Target::start("halves", &["--quiet"]);
+    let doors = target.doors.clone();
+    let mut clients = send_longest_halves(&doors, 250, || target.honest().send_mail());
+    target.assert_unharmed("half a request of 50 kB from 250 connections", 13_000);
     for client in &mut clients {
         assert_eq!(client.ask("\n\n"), "DUNNO");
     }

@@ -7,7 +7,7 @@ use greylet::engine::limits::{LOGGED_VALUE_BYTES_MAX, REPLY_BYTES_MAX};
 use greylet::engine::log_line::ActionLine;
 use greylet::engine::null_sender::NullSender;
 use greylet::engine::reply::Texts;
-use greylet::engine::request::{Malformed, Request, RequestParser};
+use greylet::engine::request::{Malformed, Request, RequestParser, Requests};
 use greylet::engine::table::{Bucket, Slot, Table};
 use greylet::engine::time::{HeaderDate, Timestamp};
 use greylet::engine::triplet::FingerprintKey;
@@ -60,34 +60,58 @@ fn access() -> Access {
     }
 }
 
-/// Feeds bytes in pieces, and gives every whole request to `take`.
-fn parse(
-    bytes: &[u8],
-    piece_bytes: usize,
+/// What came of a stream: its requests, and how it ended.
+type Outcome = (Vec<String>, Result<(), Malformed>);
+
+/// Hands the requests of a stream to `take`.
+fn read<'b>(
+    pieces: impl IntoIterator<Item = &'b [u8]>,
     mut take: impl FnMut(&Request<'_>),
 ) -> Result<(), Malformed> {
-    let mut parser = RequestParser::new();
-    for mut piece in bytes.chunks(piece_bytes) {
-        while !piece.is_empty() {
-            let fed = parser.feed(piece)?;
-            assert!(fed.complete || fed.consumed_bytes == piece.len());
-            assert!((1..=piece.len()).contains(&fed.consumed_bytes));
-            piece = &piece[fed.consumed_bytes..];
-            if fed.complete {
-                take(&parser.request());
-                parser.clear();
-            }
+    let mut requests = Requests::new(RequestParser::new);
+    for mut piece in pieces {
+        while let Some(request) = requests.next(&mut piece)? {
+            take(&request);
         }
+        assert!(piece.is_empty());
     }
     Ok(())
 }
 
-fn parsed(bytes: &[u8], piece_bytes: usize) -> (Vec<String>, Result<(), Malformed>) {
+fn outcome<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Outcome {
     let mut requests = Vec::new();
-    let outcome = parse(bytes, piece_bytes, |request| {
-        requests.push(format!("{request:?}"));
-    });
-    (requests, outcome)
+    let end = read(pieces, |request| requests.push(format!("{request:?}")));
+    (requests, end)
+}
+
+/// The same by a parser alone.
+fn parsed(mut bytes: &[u8]) -> Outcome {
+    let mut parser = RequestParser::new();
+    let mut requests = Vec::new();
+    while !bytes.is_empty() {
+        let fed = match parser.feed(bytes) {
+            Ok(fed) => fed,
+            Err(malformed) => return (requests, Err(malformed)),
+        };
+        assert!(fed.complete || fed.consumed_bytes == bytes.len());
+        assert!((1..=bytes.len()).contains(&fed.consumed_bytes));
+        bytes = &bytes[fed.consumed_bytes..];
+        if fed.complete {
+            requests.push(format!("{:?}", parser.request()));
+            parser.clear();
+        }
+    }
+    (requests, Ok(()))
+}
+
+/// Pieces of which each is as long as its first byte says, so that the input chooses where it is split.
+fn as_it_says(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = 1 + usize::from(*bytes.first()?);
+        let (piece, rest) = bytes.split_at(length.min(bytes.len()));
+        bytes = rest;
+        Some(piece)
+    })
 }
 
 fn decide(engine: &mut Engine<'_>, texts: &Texts, request: &Request<'_>, now: Timestamp) {
@@ -116,23 +140,14 @@ fn decide(engine: &mut Engine<'_>, texts: &Texts, request: &Request<'_>, now: Ti
     assert!(!logged.contains(char::is_control), "{logged:?}");
 }
 
-/// What is read where it is, is what a parser reads.
-fn check_at_start(bytes: &[u8]) {
-    if let Some((request, length_bytes)) = Request::at_start_of(bytes) {
-        let mut parser = RequestParser::new();
-        let fed = parser.feed(bytes).expect("a plain request");
-        assert!(fed.complete && fed.consumed_bytes == length_bytes);
-        assert_eq!(format!("{:?}", parser.request()), format!("{request:?}"));
-    }
-}
-
 /// See the [module](self).
 pub fn check(bytes: &[u8]) {
-    check_at_start(bytes);
-    let whole = parsed(bytes, usize::MAX);
+    let whole = parsed(bytes);
+    assert_eq!(outcome([bytes]), whole);
+    assert_eq!(outcome(as_it_says(bytes)), whole);
     let middle = bytes.len() / 2 + 1;
     for piece_bytes in [1, 7, middle] {
-        assert_eq!(parsed(bytes, piece_bytes), whole, "{piece_bytes}");
+        assert_eq!(outcome(bytes.chunks(piece_bytes)), whole, "{piece_bytes}");
     }
     let mut slots = heapless::Vec::<Slot, ENTRIES>::new();
     let mut buckets = [Bucket::EMPTY; ENTRIES];
@@ -151,7 +166,7 @@ pub fn check(bytes: &[u8]) {
     // Each request comes twice, the second time late enough to pass.
     for round in 0..2 {
         let mut now = START + round * 400;
-        let _ = parse(bytes, usize::MAX, |request| {
+        let _ = read([bytes], |request| {
             decide(&mut engine, &texts, request, Timestamp::from_unix(now));
             now += 3;
         });
