@@ -65,9 +65,25 @@ const FIRST_OWN: &str = "signalfd4";
 /// How long a failure that does not end may keep an answer from coming.
 const SHORT_PATIENCE: Duration = Duration::from_millis(400);
 
-/// Who passed before there were any faults, and who passes under them.
-const KNOWN: &str = "known@s.example";
-const NEW: &str = "new@s.example";
+/// What is asked about.
+struct Mail {
+    sender: &'static str,
+    recipient: &'static str,
+}
+
+/// What passed before there were any faults, what passes under them, and what is let through by an order.
+const KNOWN: Mail = Mail {
+    sender: "known@s.example",
+    recipient: "b@r.example",
+};
+const NEW: Mail = Mail {
+    sender: "new@s.example",
+    ..KNOWN
+};
+const ALLOWED: Mail = Mail {
+    sender: "other@s.example",
+    recipient: "allowed@r.example",
+};
 
 /// Which of the calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,11 +216,12 @@ impl Daemon<'_> {
     }
 
     /// The first word of the action, as Postfix gets it: when a connection breaks it asks once more. None if it does not get any.
-    fn ask(&mut self, sender: &str, time: u64, patience: Duration) -> Option<String> {
+    fn ask(&mut self, mail: Mail, time: u64, patience: Duration) -> Option<String> {
         let time = time.to_string();
         let question = request(&[
             ("client_name", Some("unknown")),
-            ("sender", Some(sender)),
+            ("sender", Some(mail.sender)),
+            ("recipient", Some(mail.recipient)),
             ("policy_test_time", Some(&time)),
         ]);
         for _ in 0..3 {
@@ -220,6 +237,22 @@ impl Daemon<'_> {
             }
         }
         None
+    }
+
+    /// Orders that [`ALLOWED`] be let through; tells whether that is said to be done.
+    fn order(&self, patience: Duration) -> bool {
+        let Ok(mut stream) = UnixStream::connect(self.folder.path("state/control")) else {
+            return false;
+        };
+        stream.set_read_timeout(Some(patience)).expect("a timeout");
+        let order = format!(
+            "request=allow\nrecipient={}\nfor_seconds=86400\n\n",
+            ALLOWED.recipient
+        );
+        let mut reply = String::new();
+        let is_sent = stream.write_all(order.as_bytes()).is_ok();
+        let read = BufReader::new(stream).read_line(&mut reply);
+        is_sent && read.is_ok() && reply.ends_with('\n') && reply.starts_with("done=")
     }
 
     /// Ends it with SIGTERM, or if it does not take that, with SIGKILL, which gives none.
@@ -250,7 +283,15 @@ fn ensure(is_so: bool, what: impl FnOnce() -> String) -> Outcome {
     if is_so { Ok(()) } else { Err(what()) }
 }
 
-/// Start, requests, a save, a reload, the end; and a new start without faults, in which everything must be known.
+/// What must be known for ever, once a save is done.
+struct Promised {
+    /// Whether the order was carried out.
+    is_allowed: bool,
+    /// How long the log was when the save was asked for.
+    log_bytes: usize,
+}
+
+/// Start, requests, an order, a save, a reload, the end; and a new start without faults, in which everything must be known.
 fn run(options: &[String], fault: Option<&Fault>, folder: &Scratch, snapshot: &[u8]) -> Outcome {
     fs::create_dir_all(folder.path("state")).expect("a folder");
     fs::write(folder.path("state/snapshot"), snapshot).expect("there is room");
@@ -259,7 +300,7 @@ fn run(options: &[String], fault: Option<&Fault>, folder: &Scratch, snapshot: &[
     let mut daemon = Daemon::start(folder, Some(options));
     let now = now();
     let asked = daemon.ask(KNOWN, now, patience);
-    let mut has_passed = false;
+    let mut promised = None;
     if let Some(status) = daemon.ended() {
         ensure(status.code() == Some(1), || {
             format!("the start ends with {status}: {}", daemon.log())
@@ -267,7 +308,7 @@ fn run(options: &[String], fault: Option<&Fault>, folder: &Scratch, snapshot: &[
     } else {
         ensure(!is_over || asked.is_some(), || "no answer".into())?;
         if asked.is_some() {
-            has_passed = serve(&mut daemon, now, patience, is_over, asked.as_deref())?;
+            promised = serve(&mut daemon, now, patience, is_over, asked.as_deref())?;
         }
         if let Some(status) = daemon.stop() {
             ensure(matches!(status.code(), Some(0 | 1)), || {
@@ -282,7 +323,8 @@ fn run(options: &[String], fault: Option<&Fault>, folder: &Scratch, snapshot: &[
     let log = daemon.log();
     ensure(!log.contains("panicked"), || log.clone())?;
     drop(daemon);
-    let has_saved = has_passed && log.contains("saved to");
+    let saved = promised.filter(|promised| log[promised.log_bytes..].contains("saved to"));
+    ensure(fault.is_some() || saved.is_some(), || log.clone())?;
     let mut after = Daemon::start(folder, None);
     let known = after.ask(KNOWN, now + 400, PATIENCE);
     let is_set_aside = is_kept_aside(folder, snapshot) && is_loss_told(&log);
@@ -292,11 +334,16 @@ fn run(options: &[String], fault: Option<&Fault>, folder: &Scratch, snapshot: &[
             after.log()
         )
     })?;
-    if has_saved {
-        let new = after.ask(NEW, now + 400, PATIENCE);
-        ensure(new.as_deref() == Some("DUNNO"), || {
+    let Some(Promised { is_allowed, .. }) = saved else {
+        return Ok(());
+    };
+    ensure(fault.is_some() || is_allowed, || log.clone())?;
+    for (mail, is_promised) in [(NEW, true), (ALLOWED, is_allowed)] {
+        let what = format!("mail of {}, which was saved,", mail.sender);
+        let action = after.ask(mail, now + 400, PATIENCE);
+        ensure(!is_promised || action.as_deref() == Some("DUNNO"), || {
             format!(
-                "who was saved gets {new:?} after a new start: {log}{}",
+                "{what} gets {action:?} after a new start: {log}{}",
                 after.log()
             )
         })?;
@@ -317,14 +364,14 @@ fn is_kept_aside(folder: &Scratch, snapshot: &[u8]) -> bool {
     })
 }
 
-/// Asks and asks again, saves and reloads; tells whether who was new has passed before the save.
+/// Asks and asks again, orders, saves and reloads; tells what has been promised before the save, if who was new has passed.
 fn serve(
     daemon: &mut Daemon<'_>,
     now: u64,
     patience: Duration,
     is_over: bool,
     known: Option<&str>,
-) -> Result<bool, String> {
+) -> Result<Option<Promised>, String> {
     // Who has been forgotten waits once more, and is told of.
     let is_right = known == Some("DUNNO")
         || known == Some("DEFER_IF_PERMIT") && wait_until(PATIENCE, || is_loss_told(&daemon.log()));
@@ -343,9 +390,18 @@ fn serve(
                 format!("who is new gets {action} after {} s", time - now)
             })?,
             None if is_over => return Err("no answer".into()),
-            None => return Ok(false),
+            None => return Ok(None),
         }
     }
+    let is_allowed = daemon.order(patience);
+    if is_allowed {
+        let action = daemon.ask(ALLOWED, now + 303, patience);
+        let is_right = action
+            .as_deref()
+            .map_or(!is_over, |action| action == "DUNNO");
+        ensure(is_right, || format!("who is allowed gets {action:?}"))?;
+    }
+    let log_bytes = daemon.log().len();
     daemon.signal(Signal::SIGUSR1);
     let is_told = |daemon: &Daemon<'_>| {
         daemon.log().contains("saved to") || daemon.log().contains("cannot save")
@@ -353,11 +409,15 @@ fn serve(
     wait_until(SHORT_PATIENCE, || is_told(daemon));
     daemon.signal(Signal::SIGHUP);
     wait_until(SHORT_PATIENCE, || daemon.log().contains("HUP received"));
+    let promised = Some(Promised {
+        is_allowed,
+        log_bytes,
+    });
     match daemon.ask(NEW, now + 303, patience).as_deref() {
-        Some("DUNNO") => Ok(true),
-        None if !is_over => Ok(true),
+        Some("DUNNO") => Ok(promised),
+        None if !is_over => Ok(promised),
         // Without signals it could not be stopped in good order, so it stops at once.
-        None if daemon.log().contains("cannot take signals any more") => Ok(true),
+        None if daemon.log().contains("cannot take signals any more") => Ok(promised),
         other => Err(format!(
             "who has passed gets {other:?} after a save and a reload"
         )),
