@@ -55,7 +55,7 @@ pub(crate) fn measure(options: &Options, cores: Cores) -> Result<String, String>
         Server::start(kind, Socket::Tcp, &scratch, cores)
     };
     let mut columns: Vec<Vec<Row>> = Vec::new();
-    let mut flood_note = String::new();
+    let mut notes = String::new();
     for build in 0..builds.len() {
         let mut rows = Vec::new();
         let server = start(build, &[])?;
@@ -75,17 +75,12 @@ pub(crate) fn measure(options: &Options, cores: Cores) -> Result<String, String>
         drop(server);
 
         let server = start(build, &for_floods)?;
-        // One build is enough: the engine is the same.
-        let requests = if build == 0 {
-            options.memory_requests
-        } else {
-            0
-        };
-        let said = fill(&server, requests, &mut rows).map_err(|message| server.blame(&message))?;
-        flood_note.push_str(&said);
+        let said = fill(&server, options.memory_requests, &mut rows);
+        let said = said.map_err(|message| server.blame(&message))?;
+        notes.push_str(&said);
         columns.push(rows);
     }
-    Ok(format!("{}{flood_note}", table(&builds, &columns)))
+    Ok(format!("{}\n{notes}", table(&builds, &columns)))
 }
 
 /// Idle, and with one connection after the other, each of which has asked something.
@@ -111,22 +106,20 @@ fn connect(server: &Server, rows: &mut Vec<Row>) -> Result<(), String> {
     Ok(())
 }
 
-/// With a full table, and after a flood, if there is to be one.
+/// With a full table, and after a flood.
 fn fill(server: &Server, requests: u64, rows: &mut Vec<Row>) -> Result<String, String> {
     let idle = server.process().memory()?;
     let mut flood = Flood::connect(server.address())?;
     flood.send(ENTRIES)?;
     let full = note(rows, server, format!("{ENTRIES} entries"))?;
-    if requests == 0 {
-        return Ok(String::new());
-    }
     let start = Instant::now();
     flood.send(requests)?;
     let elapsed = start.elapsed();
     let flooded = note(rows, server, format!("{requests} one-shot triplets more"))?;
     let entries_kb = full.anonymous_kb.saturating_sub(idle.anonymous_kb);
     Ok(format!(
-        "\n- {:.1} bytes an entry\n- the flood had {:.0} requests/s on 4 connections, pipelined, and each got its answer\n- threads: {}\n",
+        "- {}: {:.1} bytes an entry; the flood had {:.0} requests/s on 4 connections, pipelined, and each got its answer; threads: {}\n",
+        server.kind().name(),
         (entries_kb * 1_024) as f64 / ENTRIES as f64,
         requests as f64 / elapsed.as_secs_f64(),
         flooded.threads,
@@ -139,7 +132,7 @@ fn note(rows: &mut Vec<Row>, server: &Server, when: String) -> Result<Memory, St
     Ok(memory)
 }
 
-/// A column for each build; the first one has all rows.
+/// A column for each build; all have the same rows.
 fn table(builds: &[Kind], columns: &[Vec<Row>]) -> String {
     let mut table = String::from("| |");
     for build in builds {
@@ -154,14 +147,9 @@ fn table(builds: &[Kind], columns: &[Vec<Row>]) -> String {
     table.push_str(&"--:|--:|".repeat(builds.len()));
     for (index, row) in columns.first().into_iter().flatten().enumerate() {
         let _ = write!(table, "\n| {} |", row.when);
-        for column in columns {
-            let _ = match column.get(index) {
-                Some(Row { memory, .. }) => {
-                    let (resident_kb, anonymous_kb) = (memory.resident_kb, memory.anonymous_kb);
-                    write!(table, " {resident_kb} | {anonymous_kb} |")
-                }
-                None => write!(table, " – | – |"),
-            };
+        for Row { memory, .. } in columns.iter().map(|column| &column[index]) {
+            let (resident_kb, anonymous_kb) = (memory.resident_kb, memory.anonymous_kb);
+            let _ = write!(table, " {resident_kb} | {anonymous_kb} |");
         }
     }
     table.push('\n');
