@@ -42,7 +42,7 @@ const LIVE_BYTES_MAX: i64 = 4_096;
 const WAKES_A_BLOCK: usize = 31;
 
 /// Blocks more than that: what was begun before, and what the log's wakes take.
-const BLOCKS_MORE: usize = 5;
+const BLOCKS_MORE: usize = 20;
 
 /// How often the log's writer is woken in a second, at most: it pauses for 10 ms each time, and its executor is told, too.
 const LOG_WAKES_A_SECOND: f64 = 200.0;
