@@ -23,6 +23,13 @@ use crate::support::say;
 /// Small tables, which 120,000 triplets fill many times, and who floods them.
 const SIEGES: [(u32, Bots); 2] = [(2_048, Bots::Lines), (16_384, Bots::Nameless)];
 
+/// Rented hosts with good DNS; fifty domains have fewer shares than there are.
+const NAMED_SIEGES: [(u32, Bots); 3] = [
+    (2_048, Bots::OneMailServer),
+    (16_384, Bots::Below("evil.us")),
+    (16_384, Bots::Domains(50)),
+];
+
 /// As long as a chain may get by chance.
 const CHAIN_MAX: u32 = 14;
 
@@ -78,6 +85,35 @@ fn one_shot_spam_on_a_table_full_of_what_has_passed() {
             ..siege(bots)
         };
         besiege(capacity, siege);
+    }
+}
+
+/// What one domain, or fifty, may enter under a name is less than its class keeps, however full the table is.
+#[test]
+fn one_shot_spam_from_mail_servers() {
+    for (capacity, bots) in NAMED_SIEGES {
+        let siege = Siege {
+            known_entries_before: Some(capacity),
+            ..siege(bots)
+        };
+        besiege(capacity, siege);
+    }
+}
+
+/// Whoever has as many domains as there are shares pushes out once what waits under a name in a table full of what has passed; with four times as
+/// many, and some more, for as long as he likes. That still harms no correspondent.
+#[test]
+fn one_shot_spam_from_mail_servers_in_too_many_domains() {
+    for (domains, newcomers) in [(64, 4), (320, 0)] {
+        let siege = Siege {
+            known_entries_before: Some(16_384),
+            ..siege(Bots::Domains(domains))
+        };
+        let outcome = with_gateway(16_384, |gateway| siege.run(gateway, |_| {}));
+        say(&format!("{siege:?}: {outcome:?}"));
+        assert_eq!(outcome.named.of, 5);
+        assert_eq!(outcome.named.passed, newcomers, "{siege:?}: {outcome:?}");
+        assert_eq!(outcome.correspondence.passed, outcome.correspondence.of);
     }
 }
 
