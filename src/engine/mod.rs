@@ -2,6 +2,7 @@
 
 pub mod access;
 mod carried_address;
+pub mod clock;
 pub mod domain_name;
 pub mod evictions;
 pub mod facts;
