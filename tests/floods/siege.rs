@@ -22,7 +22,7 @@ const PROPER_RETRY: u64 = 400;
 const NEWCOMERS_RETRY: u64 = 900;
 
 /// From one newcomer to the next.
-const NEWCOMERS_APART: u64 = 60;
+const NEWCOMERS_APART: u64 = 20;
 
 /// When a newcomer who has passed writes again.
 const NEXT_MAIL: u64 = 3_600;
