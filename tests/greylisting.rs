@@ -14,7 +14,7 @@ use greylet::engine::table::Class;
 use greylet::engine::time::{Seconds, Timestamp};
 use greylet::engine::verdict::{Action, Attribute, Reason};
 use greylet::engine::{Engine, Policy};
-use story::{DAY, HOUR, Header, Pass, START, Wait, mail, story, told, with_engine};
+use story::{DAY, HOUR, Header, Pass, START, Told, Wait, mail, story, told, with_engine};
 
 /// What Postgrey does when it is told nothing.
 fn postgrey() -> Policy {
@@ -436,10 +436,6 @@ fn a_flood_pushes_out_nobody_who_has_passed() {
             let senders: Vec<String> = (0..30)
                 .map(|number| format!("s{number}x@s.example"))
                 .collect();
-            let by = |sender: &'static str| Request {
-                sender: Some(sender.as_bytes()),
-                ..mail()
-            };
             let known: Vec<Request<'_>> = senders
                 .iter()
                 .map(|sender| Request {
@@ -452,7 +448,10 @@ fn a_flood_pushes_out_nobody_who_has_passed() {
                     engine.decide(request, at(time));
                 }
             }
-            let honest = by("newcomer@s.example");
+            let honest = Request {
+                client_name: Some(b"mail.newcomer.example"),
+                ..mail()
+            };
             engine.decide(&honest, at(300));
             let mut evicted_young = false;
             for number in 0..10_000_u32 {
@@ -475,6 +474,103 @@ fn a_flood_pushes_out_nobody_who_has_passed() {
             assert_eq!(told(engine.decide(&honest, at(600))), Header(300));
         },
     );
+}
+
+/// What spam is told that comes from a client with this name, but from an address and a sender of its own.
+fn spam(engine: &mut Engine<'_>, number: u64, client_name: &str, time: u64) -> Told {
+    let address = format!("198.51.{}.{}", number / 250, number % 250);
+    let sender = format!("offers@s{number}.example");
+    let request = Request {
+        client_address: Some(address.as_bytes()),
+        client_name: Some(client_name.as_bytes()),
+        sender: Some(sender.as_bytes()),
+        ..mail()
+    };
+    told(engine.decide(&request, Timestamp::from_unix(START + time)))
+}
+
+const EVIL: &str = "mail.evil.example";
+
+/// A mail server's name is not enough to push out what waits of the others. The name counts in every lookup mode.
+#[test]
+fn a_flood_from_one_mail_server_pushes_out_no_other() {
+    for lookup in [
+        Lookup::default(),
+        Lookup::Subnet(Prefixes::default()),
+        Lookup::Host,
+    ] {
+        let policy = Policy {
+            lookup,
+            ..postgrey()
+        };
+        with_engine(1_024, policy, |engine| {
+            let at = |time| Timestamp::from_unix(START + time);
+            let honest = [1, 2, 3].map(|number| format!("mail.newcomer{number}.example"));
+            let honest = [0, 1, 2].map(|index| Request {
+                client_name: Some(honest[index].as_bytes()),
+                sender: Some([b"a@s.example", b"b@s.example", b"c@s.example"][index]),
+                ..mail()
+            });
+            for request in &honest {
+                assert_eq!(told(engine.decide(request, at(0))), Wait(300));
+            }
+            for number in 0..10_000 {
+                let told = spam(engine, number, EVIL, number / 10);
+                assert_eq!(told, Wait(300), "{number}");
+            }
+            assert_eq!(engine.table().len(), 1_024);
+            for request in &honest {
+                assert_eq!(told(engine.decide(request, at(1_000))), Header(1_000));
+            }
+            // Three honest ones, and a share of 16, again in an hour.
+            let named = engine.table().len_of(Class::Named);
+            assert!((16..16 + 16 / 3).contains(&named), "{named}");
+            assert!(engine.entries_beyond_share() > 9_000);
+        });
+    }
+}
+
+/// What an organisation enters beyond its share is judged as ever.
+#[test]
+fn a_share_changes_no_verdict() {
+    with_engine(4_096, postgrey(), |engine| {
+        for (time, expected) in [
+            (0, Wait(300)),
+            (200, Wait(100)),
+            (300, Header(300)),
+            (301, Pass),
+        ] {
+            for number in 0..500 {
+                let told = spam(engine, number, EVIL, time);
+                assert_eq!(told, expected, "{number} at {time}");
+            }
+        }
+    });
+}
+
+/// An early retry is no way to have more than the share, and neither is a name that DNS finds later.
+#[test]
+fn a_pending_mail_becomes_named_within_the_share_only() {
+    with_engine(1_024, Policy::default(), |engine| {
+        let at = |time| Timestamp::from_unix(START + time);
+        let named = |engine: &Engine<'_>| engine.table().len_of(Class::Named);
+        let without_name = Request {
+            client_name: Some(b"unknown"),
+            ..from("203.0.113.1")
+        };
+        let with_name = from("203.0.113.1");
+        engine.decide(&without_name, at(0));
+        assert_eq!(named(engine), 0);
+        engine.decide(&with_name, at(1));
+        assert_eq!(named(engine), 1);
+        for (time, name) in [(10, EVIL), (20, EVIL), (30, "unknown")] {
+            for number in 0..100 {
+                spam(engine, number, name, time);
+            }
+            // What is named stays so.
+            assert_eq!(named(engine), 1 + 16);
+        }
+    });
 }
 
 /// An entry that has expired goes before any that is of use, whatever its class.
@@ -500,12 +596,12 @@ fn expired_entries_go_first() {
             }
             assert_eq!(
                 Class::ALL.map(|class| engine.table().len_of(class)),
-                [0, 63, 1, 0, 0]
+                [47, 16, 1, 0, 0]
             );
             assert!(!engine.decide(&by(64), at(late + 1)).evicted_young);
             assert_eq!(
                 Class::ALL.map(|class| engine.table().len_of(class)),
-                [0, 64, 0, 0, 0]
+                [48, 16, 0, 0, 0]
             );
         },
     );

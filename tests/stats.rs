@@ -185,9 +185,18 @@ fn who_had_to_make_room() {
         ("evictions_young", "36"),
         ("evicted_pending_age_min_seconds", "64"),
         ("entries_unused_max_seconds.plain", "64"),
+        ("entries_beyond_share", "0"),
     ] {
         assert_eq!(stats[name], value, "{name}");
     }
+    for second in 100..120 {
+        let sender = format!("{}@s.example", "x".repeat(second + 1));
+        let sender = ("sender", Some(&*sender));
+        ask_at(&mut client, HOUR + second as u64, &[sender]);
+    }
+    let stats = told(&mut client, HOUR + 120);
+    assert_eq!(stats["entries.named"], "16");
+    assert_eq!(stats["entries_beyond_share"], "4");
     // What has expired makes room too, but nobody misses it.
     let unknown = ("client_name", Some("unknown"));
     ask_at(
@@ -197,9 +206,11 @@ fn who_had_to_make_room() {
     );
     assert_eq!(
         told(&mut client, HOUR + 3 * 86_400)["evictions.plain"],
-        "36"
+        "56"
     );
     let screen = printed(&server.listening[0], None);
+    let beyond = "4 of mail servers became plain, beyond their organisation's share.";
+    assert!(screen.contains(beyond), "{screen}");
     assert!(
         screen.contains("evicted while it was pending was 64 seconds old.\n  The table is too small: raise --max-entries."),
         "{screen}"
@@ -474,7 +485,7 @@ fn prometheus() {
     assert_eq!(samples["greylet_requests_total"], 112);
     assert_eq!(samples["greylet_verdicts_total{reason=\"early_retry\"}"], 1);
     assert_eq!(samples["greylet_entries_max"], 64);
-    assert!(samples["greylet_evictions_total{class=\"named\"}"] > 0);
+    assert!(samples["greylet_evictions_total{class=\"plain\"}"] > 0);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         samples[&format!("greylet_build_info{{version=\"{version}\"}}")],

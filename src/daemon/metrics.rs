@@ -81,6 +81,7 @@ pub enum Id {
     Entries,
     EntriesMax,
     EntriesUnused,
+    EntriesBeyondShare,
     Evictions,
     EvictedYoung,
     EvictedPendingAgeMin,
@@ -123,6 +124,7 @@ pub const METRICS: &[Metric] = metrics! {
     Entries "entries" Gauge Count Some(Label::Class), "Entries in the table.";
     EntriesMax "entries_max" Gauge Count None, "Entries the table has room for.";
     EntriesUnused "entries_unused_max_seconds" Gauge Seconds Some(Label::Class), "Time since the last use of the entry that was not used for longest.";
+    EntriesBeyondShare "entries_beyond_share" Counter Count None, "Pending entries of mail servers that were kept as plain, because their organisation had entered its share.";
     Evictions "evictions" Counter Count Some(Label::Class), "Entries that had to make room before they expired.";
     EvictedYoung "evictions_young" Counter Count None, "Requests for which a pending entry had to make room within an hour; the table is too small.";
     EvictedPendingAgeMin "evicted_pending_age_min_seconds" Gauge Seconds None, "Age of the youngest pending entry that had to make room since the start.";

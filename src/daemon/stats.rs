@@ -145,6 +145,7 @@ pub(super) fn value(shared: &Shared<'_>, id: Id, label: usize, now: Timestamp) -
         Id::EntriesUnused => table
             .least_recently_used(class())
             .map(|entry| now.since(entry.last_seen).get().into()),
+        Id::EntriesBeyondShare => Some(engine.entries_beyond_share()),
         Id::Evictions => Some(table.evictions().of(class())),
         Id::EvictedYoung => total(Complaint::TableTooSmall),
         Id::EvictedPendingAgeMin => {

@@ -88,18 +88,23 @@ impl<'a> DomainName<'a> {
     /// more in a country that also gives out names below places (`city.state.us`). This needs no list that grows old, and is right
     /// for nearly all mail servers.
     pub fn organisational(self) -> DomainName<'a> {
-        let mut labels = self.0.rsplit(|&byte| byte == b'.');
-        let mut label = || labels.next();
-        let [country, second, third, fourth] = [label(), label(), label(), label()];
-        let [country, second] = [country, second].map(Option::unwrap_or_default);
-        let mut length = second.len() + 1 + country.len();
-        if let Some(third) = third
-            && (is_second_level(second, country)
-                || fourth.is_some() && is_among(&COUNTRIES_WITH_PLACES, country))
-        {
-            length += third.len() + 1;
-        }
-        self.end(length)
+        self.end_of_labels(|second, country, has_fourth| {
+            is_second_level(second, country)
+                || has_fourth && is_among(&COUNTRIES_WITH_PLACES, country)
+        })
+    }
+
+    /// What somebody has bought of it: the last two labels, and three below a country's second-level word. What is below a place
+    /// (`city.state.us`) counts as one, as everybody can have names of that form below a domain of his own.
+    pub fn registered(self) -> DomainName<'a> {
+        self.end_of_labels(|second, country, _| is_second_level(second, country))
+    }
+
+    /// The name without its first label, if it then has two or more.
+    pub fn parent(self) -> Option<DomainName<'a>> {
+        let dot = self.0.iter().position(|&byte| byte == b'.')?;
+        let parent = &self.0[dot + 1..];
+        parent.contains(&b'.').then_some(DomainName(parent))
     }
 
     /// Whether those below it may be as many organisations: it is a country's second-level word, as `co.uk`.
@@ -108,6 +113,21 @@ impl<'a> DomainName<'a> {
         let (second, country) = (labels.next(), labels.next());
         labels.next().is_none()
             && is_second_level(second.unwrap_or_default(), country.unwrap_or_default())
+    }
+
+    /// Its last two labels, or three, if it has them and that is so of the second last one, the last one, and whether there are four.
+    fn end_of_labels(self, are_three: impl Fn(&[u8], &[u8], bool) -> bool) -> DomainName<'a> {
+        let mut labels = self.0.rsplit(|&byte| byte == b'.');
+        let mut label = || labels.next();
+        let [country, second, third, fourth] = [label(), label(), label(), label()];
+        let [country, second] = [country, second].map(Option::unwrap_or_default);
+        let mut length = second.len() + 1 + country.len();
+        if let Some(third) = third
+            && are_three(second, country, fourth.is_some())
+        {
+            length += third.len() + 1;
+        }
+        self.end(length)
     }
 
     /// Its last bytes; they must be two labels or more.
@@ -237,6 +257,23 @@ mod tests {
         ] {
             let found = parsed(name.as_bytes()).unwrap().organisational();
             assert_eq!(found.as_bytes(), domain.as_bytes(), "{name}");
+        }
+    }
+
+    #[test]
+    fn registered_and_parent() {
+        for (name, registered, parent) in [
+            ("mail.Example.com", "Example.com", None),
+            ("mail.example.co.uk", "example.co.uk", Some("co.uk")),
+            ("co.uk", "co.uk", None),
+            ("a.example.us", "example.us", None),
+            ("a.b.state.us", "state.us", None),
+            ("mx.uol.com.br", "uol.com.br", Some("com.br")),
+        ] {
+            let found = parsed(name.as_bytes()).unwrap().registered();
+            assert_eq!(found.as_bytes(), registered.as_bytes(), "{name}");
+            let found = found.parent().map(DomainName::as_bytes);
+            assert_eq!(found, parent.map(str::as_bytes), "{name}");
         }
     }
 

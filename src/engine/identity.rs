@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::engine::domain_name::DomainName;
 use crate::engine::organisation::{self, Evidence, Organisation};
-use crate::engine::table::Class;
 use crate::engine::triplet::SenderForm;
 
 /// The part of an address that a triplet knows a client by.
@@ -109,7 +108,8 @@ impl Prefixes {
 /// Who a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client<'r> {
-    /// The organisation of its name, whether or not it is known by that.
+    /// The organisation of its name, whether or not it is known by that. It makes its mail [named](crate::engine::table::Class::Named) in
+    /// every lookup mode: a flood of nameless clients is not to push out mail servers.
     pub organisation: Option<Organisation<'r>>,
     /// Where it is.
     pub whereabouts: Whereabouts,
@@ -125,15 +125,6 @@ impl<'r> Client<'r> {
     /// The organisation that it is known by on better evidence than the sender's own word.
     pub fn vouched_identity(&self) -> Option<Organisation<'r>> {
         self.identity().filter(is_vouched)
-    }
-
-    /// What its mail is while it waits. The name counts in every lookup mode: a flood of nameless clients is not to push
-    /// out mail servers.
-    pub fn pending_class(&self) -> Class {
-        match self.organisation {
-            Some(_) => Class::Named,
-            None => Class::Plain,
-        }
     }
 
     /// Whether its name is evidence of a mail server.

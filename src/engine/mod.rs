@@ -2,6 +2,7 @@
 
 pub mod access;
 mod carried_address;
+pub mod clock;
 pub mod domain_name;
 pub mod evictions;
 pub mod facts;
@@ -18,6 +19,7 @@ mod outgoing;
 pub mod reply;
 pub mod request;
 pub mod sender;
+mod shares;
 pub mod snapshot;
 pub mod table;
 pub mod tally;
@@ -42,8 +44,9 @@ use crate::engine::null_sender::{AtData, AtRecipient, DataQuestions, NullSender,
 use crate::engine::orders::{Allow, Allowed, Orders, TrustedAfter, Whom};
 use crate::engine::outgoing::DailyQuotas;
 use crate::engine::request::Request;
+use crate::engine::shares::Shares;
 use crate::engine::snapshot::{Contents, Encoder, Found, Loader, Step};
-use crate::engine::table::{Entry, Table};
+use crate::engine::table::{Class, Entry, Table};
 use crate::engine::tally::Tally;
 use crate::engine::time::{Seconds, Timestamp};
 use crate::engine::transactions::Transactions;
@@ -87,6 +90,7 @@ pub struct Engine<'a> {
     orders: Orders,
     /// Where the parties of a mail are put together: made once, not for each request.
     room: RefCell<Room>,
+    shares: Shares,
 }
 
 /// A request that is to be judged.
@@ -117,6 +121,7 @@ impl<'a> Engine<'a> {
     /// An engine with a table, and the key of this installation.
     pub fn new(policy: Policy, key: FingerprintKey, mut table: Table<'a>) -> Engine<'a> {
         table.set_max_age(policy.rules.max_age);
+        let shares = Shares::of(Class::Named.floor(table.capacity()));
         Engine {
             policy,
             access: Access::default(),
@@ -129,6 +134,7 @@ impl<'a> Engine<'a> {
             daily_quotas: DailyQuotas::default(),
             orders: Orders::new(),
             room: RefCell::new(Room::new()),
+            shares,
         }
     }
 
@@ -150,6 +156,11 @@ impl<'a> Engine<'a> {
     /// What was decided since the start.
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Pending entries since the start that were not kept as named, because their organisations had entered their shares.
+    pub fn entries_beyond_share(&self) -> u64 {
+        self.shares.refused()
     }
 
     /// Loads a snapshot whose first pass has found this, at the logical time `now`, which is not before [`Found::latest`].
@@ -494,7 +505,7 @@ impl<'a> Engine<'a> {
             Conclusion::MailServer => {}
             Conclusion::WrittenTo(fingerprint) => rules.refresh(&mut self.table, fingerprint, now),
             Conclusion::Triplet(judgement) => {
-                let class = facts.client.pending_class();
+                let class = self.pending_class(facts, judgement, now);
                 let table = &mut self.table;
                 verdict.evicted_young = rules.remember(table, facts.triplet, judgement, class, now);
                 if matches!(judgement, Judgement::FirstPass(_)) {
@@ -508,6 +519,26 @@ impl<'a> Engine<'a> {
             }
         }
         verdict
+    }
+
+    /// What a mail is while it waits: named as long as that is within its organisation's share.
+    fn pending_class(&mut self, facts: &Facts<'_>, judgement: Judgement, now: Timestamp) -> Class {
+        let Some(organisation) = facts.client.organisation else {
+            return Class::Plain;
+        };
+        let is_entered = match judgement {
+            Judgement::New => true,
+            // It would be named from now on.
+            Judgement::Wait(_) => {
+                let mut entries = facts.entries.iter().flatten();
+                entries.any(|entry| entry.class == Class::Plain)
+            }
+            Judgement::FirstPass(_) | Judgement::Known => false,
+        };
+        match is_entered && !self.shares.take(&self.key, organisation.domain, now) {
+            true => Class::Plain,
+            false => Class::Named,
+        }
     }
 
     fn count_first_pass(&mut self, facts: &Facts<'_>, verdict: &mut Verdict<'_>, now: Timestamp) {

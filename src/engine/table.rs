@@ -74,7 +74,7 @@ impl Class {
 
     /// The entries of this class that the other classes cannot push out, in a table for `capacity`. The floors
     /// add up to the capacity, so in a table that is too full some class is above its own.
-    const fn floor(self, capacity: u32) -> u32 {
+    pub(super) const fn floor(self, capacity: u32) -> u32 {
         match self {
             Class::Plain => {
                 capacity - 3 * capacity / 16 - capacity / 4 - capacity / 16 - 7 * capacity / 16

@@ -181,6 +181,7 @@ enum Domain {
     ForgottenNetwork = 16,
     ForgottenHost = 17,
     ForgottenOrganisation = 18,
+    Share = 19,
 }
 
 impl FingerprintKey {
@@ -261,6 +262,13 @@ impl FingerprintKey {
         for field in server {
             hash.field(field);
         }
+        hash.finish()
+    }
+
+    /// The fingerprint under which new entries of organisations are counted.
+    pub fn share(&self, domain: DomainName<'_>) -> Fingerprint {
+        let mut hash = self.hash(Domain::Share);
+        hash.field_in_lower_case(domain.as_bytes());
         hash.finish()
     }
 

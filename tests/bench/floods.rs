@@ -1,4 +1,5 @@
 //! Floods of spam in simulated time, on tables of several sizes: who is delayed, how long chains become, and what a decision takes.
+//! It fails where somebody is delayed whom a flood must not delay.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -9,7 +10,7 @@ use greylet::engine::table::{Class, Entry, Table};
 use greylet::engine::time::Timestamp;
 use greylet::engine::triplet::Fingerprint;
 
-use crate::siege::{Bots, Passed, Siege};
+use crate::siege::{Bots, Outcome, Passed, Siege};
 use crate::simulated::with_gateway;
 
 const CAPACITIES: [u32; 3] = [4_096, ENTRIES_DEFAULT, ENTRIES_MAX];
@@ -28,6 +29,17 @@ const LONG: Siege = Siege {
     ..HOUR
 };
 
+/// Of mail servers, and whether the table is full of known entries.
+const TOO_MANY_DOMAINS: [(u64, bool); 5] = [
+    (64, true),
+    (128, true),
+    (256, true),
+    (320, false),
+    (1_280, false),
+];
+
+const FULL: &str = ", table full of known ones";
+
 /// Look-ups in one long chain.
 const LOOKUPS: u32 = 100;
 
@@ -42,7 +54,21 @@ pub(crate) fn measure() -> String {
             if siege.seconds > HOUR.seconds && capacity != ENTRIES_DEFAULT {
                 continue;
             }
-            besiege(&mut table, capacity, name, &siege);
+            let outcome = besiege(&mut table, capacity, name, &siege);
+            assert_all(outcome.named, capacity, name);
+        }
+        // How far the defence goes.
+        for (domains, is_full) in TOO_MANY_DOMAINS {
+            let siege = Siege {
+                bots: Bots::Domains(domains),
+                known_entries_before: is_full.then_some(capacity),
+                ..HOUR
+            };
+            let name = format!(
+                "an hour, {domains} domains{}",
+                if is_full { FULL } else { "" }
+            );
+            besiege(&mut table, capacity, &name, &siege);
         }
     }
     table.push_str(
@@ -56,11 +82,10 @@ pub(crate) fn measure() -> String {
     table
 }
 
-fn sieges(capacity: u32) -> [(&'static str, Siege); 7] {
-    let lines = Siege {
-        bots: Bots::Lines,
-        ..HOUR
-    };
+/// Those that must harm neither correspondents nor named newcomers.
+fn sieges(capacity: u32) -> [(&'static str, Siege); 11] {
+    let of = |bots| Siege { bots, ..HOUR };
+    let lines = of(Bots::Lines);
     let full = |siege| Siege {
         known_entries_before: Some(capacity),
         ..siege
@@ -79,11 +104,32 @@ fn sieges(capacity: u32) -> [(&'static str, Siege); 7] {
             "an hour, lines, a fifth retries, table full of known ones",
             full(retried(lines)),
         ),
+        ("an hour, one mail server", of(Bots::OneMailServer)),
+        (
+            "an hour, one mail server, table full of known ones",
+            full(of(Bots::OneMailServer)),
+        ),
+        (
+            "an hour, names below evil.us, table full of known ones",
+            full(of(Bots::Below("evil.us"))),
+        ),
+        (
+            "an hour, 32 domains, table full of known ones",
+            full(of(Bots::Domains(32))),
+        ),
         ("10,000,000, no names", LONG),
     ]
 }
 
-fn besiege(to: &mut String, capacity: u32, name: &str, siege: &Siege) {
+fn assert_all(Passed { of, passed }: Passed, capacity: u32, name: &str) {
+    assert!(
+        of > 0 && passed == of,
+        "{capacity} entries, {name}: {passed} of {of} passed"
+    );
+}
+
+/// Correspondents are never harmed.
+fn besiege(to: &mut String, capacity: u32, name: &str, siege: &Siege) -> Outcome {
     with_gateway(capacity, |gateway| {
         let mut longest_chain = 0;
         let outcome = siege.run(gateway, |gateway| {
@@ -102,7 +148,9 @@ fn besiege(to: &mut String, capacity: u32, name: &str, siege: &Siege) {
             share(outcome.correspondence),
             gateway.slowest.as_nanos(),
         );
-    });
+        assert_all(outcome.correspondence, capacity, name);
+        outcome
+    })
 }
 
 /// What only somebody with the key could bring about.

@@ -13,6 +13,7 @@ mod simulated;
 #[path = "../support/mod.rs"]
 mod support;
 
+use greylet::engine::limits::ENTRIES_DEFAULT;
 use greylet::engine::table::Class;
 
 use crate::served::Served;
@@ -22,6 +23,13 @@ use crate::support::say;
 
 /// Small tables, which 120,000 triplets fill many times, and who floods them.
 const SIEGES: [(u32, Bots); 2] = [(2_048, Bots::Lines), (16_384, Bots::Nameless)];
+
+/// Rented hosts with good DNS; fifty domains have fewer shares than there are.
+const NAMED_SIEGES: [(u32, Bots); 3] = [
+    (2_048, Bots::OneMailServer),
+    (16_384, Bots::Below("evil.us")),
+    (16_384, Bots::Domains(50)),
+];
 
 /// As long as a chain may get by chance.
 const CHAIN_MAX: u32 = 14;
@@ -81,6 +89,36 @@ fn one_shot_spam_on_a_table_full_of_what_has_passed() {
     }
 }
 
+/// What one domain, or fifty, may enter under a name is less than its class keeps, however full the table is.
+#[test]
+fn one_shot_spam_from_mail_servers() {
+    for (capacity, bots) in NAMED_SIEGES {
+        let siege = Siege {
+            known_entries_before: Some(capacity),
+            ..siege(bots)
+        };
+        besiege(capacity, siege);
+    }
+}
+
+/// Whoever has as many domains as there are shares pushes out once what waits under a name in a table full of what has passed; with four times as
+/// many, and some more, for as long as he likes. That still harms no correspondent.
+#[test]
+fn one_shot_spam_from_mail_servers_in_too_many_domains() {
+    for (domains, loses_all) in [(64, false), (320, true)] {
+        let siege = Siege {
+            known_entries_before: Some(16_384),
+            ..siege(Bots::Domains(domains))
+        };
+        let outcome = with_gateway(16_384, |gateway| siege.run(gateway, |_| {}));
+        say(&format!("{siege:?}: {outcome:?}"));
+        let Passed { of, passed } = outcome.named;
+        assert!(passed < of, "{siege:?}: {outcome:?}");
+        assert_eq!(passed == 0, loses_all, "{siege:?}: {outcome:?}");
+        assert_eq!(outcome.correspondence.passed, outcome.correspondence.of);
+    }
+}
+
 /// They pass, as anybody who retries does, and push out nobody who is proven.
 #[test]
 fn a_botnet_of_which_a_fifth_retries() {
@@ -97,6 +135,13 @@ fn a_botnet_of_which_a_fifth_retries() {
     }
 }
 
+fn besiege_the_binary(capacity: u32, siege: Siege) -> Outcome {
+    let mut served = Served::start(capacity);
+    let outcome = siege.run(&mut served, |_| {});
+    assert_nobody_is_harmed(outcome, &format!("the binary, {capacity}, {siege:?}"));
+    outcome
+}
+
 /// The table that greylet has when nothing is said.
 #[test]
 fn through_the_binary() {
@@ -104,8 +149,18 @@ fn through_the_binary() {
         retried_percent: 20,
         ..siege(Bots::Lines)
     };
-    let mut served = Served::start();
-    let outcome = siege.run(&mut served, |_| {});
-    assert_nobody_is_harmed(outcome, &format!("the binary, {siege:?}"));
+    let outcome = besiege_the_binary(ENTRIES_DEFAULT, siege);
     assert!(outcome.retried_spam.passed > 0, "{outcome:?}");
+}
+
+#[test]
+fn through_the_binary_with_a_table_full_of_what_has_passed() {
+    for bots in [Bots::Nameless, Bots::OneMailServer] {
+        let siege = Siege {
+            seconds: 1_000,
+            known_entries_before: Some(4_096),
+            ..siege(bots)
+        };
+        besiege_the_binary(4_096, siege);
+    }
 }

@@ -15,8 +15,10 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn start() -> Served {
-        let server = Server::start(&["--trust-test-time", "--quiet"]);
+    /// One that has room for so many entries.
+    pub(crate) fn start(capacity: u32) -> Served {
+        let capacity = format!("--max-entries={capacity}");
+        let server = Server::start(&["--trust-test-time", "--quiet", &capacity]);
         Served {
             client: server.connect(),
             _server: server,

@@ -22,7 +22,7 @@ const PROPER_RETRY: u64 = 400;
 const NEWCOMERS_RETRY: u64 = 900;
 
 /// From one newcomer to the next.
-const NEWCOMERS_APART: u64 = 60;
+const NEWCOMERS_APART: u64 = 20;
 
 /// When a newcomer who has passed writes again.
 const NEXT_MAIL: u64 = 3_600;
@@ -52,6 +52,12 @@ pub(crate) enum Bots {
     Nameless,
     /// Dial-up lines with verified names, which carry their addresses.
     Lines,
+    /// Hosts that have one mail server's name, verified.
+    OneMailServer,
+    /// Hosts with verified names of mail servers in so many domains.
+    Domains(u64),
+    /// Hosts with verified names of mail servers, no two of them the same, below one domain.
+    Below(&'static str),
 }
 
 /// See the [module](self).
@@ -203,6 +209,9 @@ impl Bots {
             client_name: match self {
                 Bots::Nameless => "unknown".to_owned(),
                 Bots::Lines => format!("{a}-{b}-{c}-{d}.dyn.isp{}.example", number % 50),
+                Bots::OneMailServer => "mail.evil.example".to_owned(),
+                Bots::Domains(domains) => format!("mail.evil{}.example", number % domains),
+                Bots::Below(domain) => format!("mail.{}.{domain}", letters(number)),
             },
             sender: format!("offers@spam{}.example", number % 1_000),
             recipient: format!("{}@r.example", letters(number)),

@@ -50,6 +50,9 @@ fn assert_it_happened(lived: Lived) {
         restarts,
         reloads,
         full_tables,
+        clock_steps,
+        left_to_data,
+        deferred_at_data,
         honest_messages,
     } = lived;
     for count in [
@@ -61,6 +64,9 @@ fn assert_it_happened(lived: Lived) {
         restarts,
         reloads,
         full_tables,
+        clock_steps,
+        left_to_data,
+        deferred_at_data,
         honest_messages,
     ] {
         assert!(count > 20, "{lived:?}");

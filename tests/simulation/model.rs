@@ -3,7 +3,7 @@
 //! What a power cut or a full table has left is not always known. So the model keeps, for everything that it remembers, all the states that
 //! this may be in; an answer of greylet's is right if it follows from some of them, and then only these are left.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a state is remembered under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,10 @@ pub(crate) struct Mail {
     pub(crate) recipient: String,
     pub(crate) instance: String,
     pub(crate) is_listed: bool,
+    /// Whether no recipient of the message has been accepted before.
+    pub(crate) is_first_recipient: bool,
+    /// Whether it is asked about at DATA; with several recipients none is named then.
+    pub(crate) is_data: bool,
 }
 
 /// What the client hears.
@@ -53,11 +57,23 @@ pub(crate) struct Mail {
 pub(crate) enum Told {
     Passed,
     PassedWithHeader(u64),
+    /// Accepted so far, to be judged at DATA.
+    LeftToData,
     Deferred(u64),
+}
+
+/// When mail without a sender is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounces {
+    Rcpt,
+    Data,
+    /// At DATA if Postfix has asked about DATA within a day.
+    DataIfAsked,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
+    pub(crate) bounces: Bounces,
     pub(crate) by_name: bool,
     pub(crate) by_host: bool,
     pub(crate) only_suspicious: bool,
@@ -70,6 +86,9 @@ pub(crate) struct Rules {
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
 
+/// How much of an organisation may wait under its name, in tables as small as these.
+const SHARE: usize = 16;
+
 #[derive(Clone)]
 pub(crate) struct Model {
     rules: Rules,
@@ -77,8 +96,16 @@ pub(crate) struct Model {
     memory: BTreeMap<Key, (u64, Vec<Maybe>)>,
     step: u64,
     evicted: Evicted,
+    /// When mail of an organisation was deferred within an hour.
+    deferred: BTreeMap<String, Vec<u64>>,
+    /// Organisations of which more has waited than what is kept under a name.
+    beyond_share: BTreeSet<String>,
     /// Questions with an instance, when they were asked, and what was answered.
-    answers: VecDeque<(u64, [String; 4], Told)>,
+    answers: VecDeque<(u64, [String; 5], Told)>,
+    /// When Postfix may have asked about DATA last.
+    data_asked: Vec<Option<u64>>,
+    /// By instance, the recipients of mail without a sender that were left to DATA; none if the first one was not.
+    bounces: BTreeMap<String, Option<Vec<String>>>,
     with_header: VecDeque<String>,
 }
 
@@ -106,7 +133,11 @@ impl Model {
             memory: BTreeMap::new(),
             step: 1,
             evicted: Evicted::default(),
+            deferred: BTreeMap::new(),
+            beyond_share: BTreeSet::new(),
             answers: VecDeque::new(),
+            data_asked: vec![None],
+            bounces: BTreeMap::new(),
             with_header: VecDeque::new(),
         }
     }
@@ -115,7 +146,12 @@ impl Model {
         let Some((step, states)) = self.memory.get(key) else {
             return vec![None];
         };
-        let has_name = matches!(key, Key::Triplet(client, ..) if client.ends_with(".example"));
+        let has_name = match key {
+            Key::Triplet(client, ..) => {
+                client.ends_with(".example") && !self.beyond_share.contains(client)
+            }
+            _ => false,
+        };
         let evicted = |state: &Maybe| match state {
             Some(Pending { .. }) if has_name => self.evicted.named,
             Some(Pending { .. }) => self.evicted.pending,
@@ -135,13 +171,76 @@ impl Model {
 
     /// Checks an answer, and learns from it.
     pub(crate) fn check(&mut self, mail: &Mail, now: u64, told: Told) -> Result<(), String> {
+        if mail.is_data {
+            let judged = self.judged_at_data(mail);
+            self.data_asked = vec![Some(now)];
+            return match judged {
+                Some(mail) => self.judge_once(&mail, now, told),
+                None => same(&[Told::Passed], told),
+            };
+        }
+        if mail.sender.is_empty() {
+            self.check_course(mail, now, told)?;
+            if told == Told::LeftToData {
+                return Ok(());
+            }
+        }
+        self.judge_once(mail, now, told)
+    }
+
+    /// Checks whether a recipient of mail without a sender was rightly left to DATA, or not.
+    fn check_course(&mut self, mail: &Mail, now: u64, told: Told) -> Result<(), String> {
+        let is_left = told == Told::LeftToData;
+        let bounces = self.rules.bounces;
+        let leaves = |asked: &Option<u64>| match bounces {
+            Bounces::Rcpt => false,
+            Bounces::Data => true,
+            Bounces::DataIfAsked => asked.is_some_and(|at| now - at <= DAY),
+        };
+        if !mail.is_listed {
+            self.data_asked.retain(|asked| leaves(asked) == is_left);
+        }
+        if self.data_asked.is_empty() || mail.is_listed && is_left {
+            return Err(format!("told {told:?}, with bounces {bounces:?}"));
+        }
+        if mail.instance.is_empty() {
+            return Ok(());
+        }
+        if is_left {
+            let left = self.bounces.entry(mail.instance.clone()).or_default();
+            left.get_or_insert_default().push(mail.recipient.clone());
+        } else if mail.is_first_recipient {
+            self.bounces.entry(mail.instance.clone()).or_default();
+        }
+        Ok(())
+    }
+
+    /// What is judged at DATA: mail without a sender, unless its first recipient was judged already. Several recipients count together.
+    fn judged_at_data(&self, mail: &Mail) -> Option<Mail> {
+        if !mail.sender.is_empty() || self.rules.bounces == Bounces::Rcpt {
+            return None;
+        }
+        let mut mail = mail.clone();
+        // Without an instance none is found.
+        if let Some(left) = self.bounces.get(&mail.instance) {
+            let mut left = left.clone()?;
+            left.sort_unstable();
+            if mail.recipient.is_empty() {
+                mail.recipient = format!("together {left:?}");
+            }
+        }
+        Some(mail)
+    }
+
+    fn judge_once(&mut self, mail: &Mail, now: u64, told: Told) -> Result<(), String> {
         let question = [
+            mail.is_data.to_string(),
             mail.instance.clone(),
             mail.address.clone(),
             mail.sender.clone(),
             mail.recipient.clone(),
         ];
-        let is_same = |(at, other, _): &&(u64, [String; 4], Told)| {
+        let is_same = |(at, other, _): &&(u64, [String; 5], Told)| {
             *other == question && now - at <= 60 && !mail.instance.is_empty()
         };
         if let Some((_, _, before)) = self.answers.iter().find(is_same) {
@@ -172,6 +271,9 @@ impl Model {
             .collect();
         let expected: Vec<Told> = courses.iter().map(|course| course.told).collect();
         same(&expected, told)?;
+        if let (Told::Deferred(_), Some(organisation)) = (told, &mail.organisation) {
+            self.defer(organisation, now);
+        }
         if matches!(told, Told::PassedWithHeader(_)) && !mail.instance.is_empty() {
             self.with_header.push_back(mail.instance.clone());
             if self.with_header.len() > 16 {
@@ -190,6 +292,15 @@ impl Model {
         Ok(())
     }
 
+    fn defer(&mut self, organisation: &str, now: u64) {
+        let times = self.deferred.entry(organisation.to_owned()).or_default();
+        times.retain(|at| now - at <= HOUR);
+        times.push(now);
+        if times.len() > SHARE {
+            self.beyond_share.insert(organisation.to_owned());
+        }
+    }
+
     /// Triplets first, then the counts, then whom we wrote to.
     fn keys(&self, mail: &Mail) -> Vec<Key> {
         let triplet = |client: &str| {
@@ -206,7 +317,9 @@ impl Model {
         let organisation = mail.organisation.as_ref().filter(|_| self.rules.by_name);
         keys.extend(organisation.map(|organisation| triplet(organisation)));
         keys.push(Key::Passes(mail.address.clone()));
-        if let Some(organisation) = organisation.filter(|_| mail.is_mail_server) {
+        if let Some(organisation) = organisation.filter(|_| mail.is_mail_server)
+            && !mail.sender.is_empty()
+        {
             keys.push(Key::DomainPasses(
                 organisation.clone(),
                 mail.sender_domain.clone(),
@@ -342,6 +455,8 @@ impl Model {
     /// an orderly end, what waits and is young. Of what else waits, the file has what it had.
     pub(crate) fn saved(&self, with_pending: bool, now: u64, before: Option<&Model>) -> Model {
         let mut saved = Model::new(self.rules);
+        saved.beyond_share.clone_from(&self.beyond_share);
+        saved.data_asked.clone_from(&self.data_asked);
         let is_over = |state: &Maybe| self.lives(*state, now).is_none();
         let older = before
             .map(|before| before.memory.keys())
@@ -426,6 +541,8 @@ impl Model {
             let states = [self.states(&key), other.states(&key)].concat();
             self.put(key, states);
         }
+        self.data_asked.extend(&other.data_asked);
+        self.beyond_share.extend(other.beyond_share.iter().cloned());
         self
     }
 

@@ -4,28 +4,32 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use greylet::engine::access::{Clients, Recipients};
+use greylet::engine::clock::{Clock, Reading};
 use greylet::engine::greylist::Rules;
 use greylet::engine::growth::Growth;
 use greylet::engine::identity::{Lookup, Prefixes};
 use greylet::engine::limits::BLOCK_BYTES_MAX;
 use greylet::engine::null_sender::NullSender;
 use greylet::engine::request::Request;
-use greylet::engine::snapshot::{Encoder, Extent, Moment, Save, Step, Survey};
+use greylet::engine::snapshot::{Encoder, Extent, Found, Moment, Save, Step, Survey};
 use greylet::engine::table::{Bucket, Class, Slot, Table};
 use greylet::engine::time::{Seconds, Timestamp};
 use greylet::engine::triplet::FingerprintKey;
-use greylet::engine::verdict::Action;
+use greylet::engine::verdict::{Action, Reason};
 use greylet::engine::{Engine, Greylist, Policy};
 
-use crate::model::{self, Mail, Model, Told};
+use crate::model::{self, Bounces, Mail, Model, Told};
 use crate::random::Random;
-use crate::traffic::{Correspondent, Kind, Message, correspondents, stranger};
+use crate::traffic::{Correspondent, Kind, Message, correspondents, rented, stranger};
 
 const START: u64 = 1_700_000_000;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 const END: u64 = START + 35 * DAY;
+
+/// How long the machine has run when greylet starts.
+const BOOT_SECONDS: u64 = 20;
 
 /// Whom no list has, at first.
 const LISTED_DOMAIN: &str = "shopaaaa.example";
@@ -42,6 +46,9 @@ pub(crate) struct Lived {
     pub(crate) restarts: u64,
     pub(crate) reloads: u64,
     pub(crate) full_tables: u64,
+    pub(crate) clock_steps: u64,
+    pub(crate) left_to_data: u64,
+    pub(crate) deferred_at_data: u64,
     pub(crate) honest_messages: u64,
 }
 
@@ -55,6 +62,9 @@ impl Lived {
         self.restarts += other.restarts;
         self.reloads += other.reloads;
         self.full_tables += other.full_tables;
+        self.clock_steps += other.clock_steps;
+        self.left_to_data += other.left_to_data;
+        self.deferred_at_data += other.deferred_at_data;
         self.honest_messages += other.honest_messages;
     }
 }
@@ -72,6 +82,8 @@ enum Event {
     Flood,
     Save,
     Reload,
+    /// Somebody sets the wall clock.
+    StepWallClock,
     /// The process ends; without a save if it is killed.
     Restart {
         is_killed: bool,
@@ -89,6 +101,15 @@ enum End {
     PowerCut { off_seconds: u64 },
 }
 
+/// When a snapshot was made.
+#[derive(Clone, Copy, Debug)]
+struct Saved {
+    time: u64,
+    logical: u64,
+    wall: u64,
+    boots: u8,
+}
+
 pub(crate) struct Site {
     random: Random,
     policy: Policy,
@@ -103,14 +124,22 @@ pub(crate) struct Site {
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     thought_of: u64,
     instances: u64,
-    /// The logical clock before the true time, which may be behind it.
-    ahead: i64,
+    clock: Clock,
+    /// When it was started, in true time, and what it said then.
+    clock_started: (u64, u64),
+    /// The wall clock before the true time, which may be behind it.
+    wall_ahead: i64,
     boots: u8,
+    /// When the machine was switched on, in true time.
+    booted: u64,
+    saved: Vec<Saved>,
     file: Vec<u8>,
     growth: Option<Growth>,
     /// What the file has, and what greylet should know.
     in_file: Model,
     model: Model,
+    /// Whether Postfix does.
+    asks_about_data: bool,
     is_listing: bool,
     lived: Lived,
 }
@@ -128,13 +157,22 @@ impl Site {
             _ => Lookup::Host,
         };
         let only_suspicious = random.one_in(5);
+        let (bounces, asks_about_data) = match random.within(0..=9) {
+            0 | 1 => (Bounces::Rcpt, random.one_in(2)),
+            2..=4 => (Bounces::Data, true),
+            _ => (Bounces::DataIfAsked, !random.one_in(4)),
+        };
         let policy = Policy {
             lookup,
             greylist: match only_suspicious {
                 true => Greylist::Suspicious,
                 false => Greylist::All,
             },
-            null_sender: NullSender::Rcpt,
+            null_sender: match bounces {
+                Bounces::Rcpt => NullSender::Rcpt,
+                Bounces::Data => NullSender::Data,
+                Bounces::DataIfAsked => NullSender::Auto,
+            },
             rules: Rules {
                 delay: Seconds::new(delay as u32),
                 retry_window: Seconds::new(retry_window as u32),
@@ -143,6 +181,7 @@ impl Site {
             },
         };
         let rules = model::Rules {
+            bounces,
             by_name: lookup.is_by_name(),
             by_host: lookup == Lookup::Host,
             only_suspicious,
@@ -163,12 +202,17 @@ impl Site {
             events: BinaryHeap::new(),
             thought_of: 0,
             instances: 0,
-            ahead: 0,
+            clock: Clock::start(None, reading(START, BOOT_SECONDS, 1)),
+            clock_started: (START, START),
+            wall_ahead: 0,
             boots: 1,
+            booted: START - BOOT_SECONDS,
+            saved: Vec::new(),
             file: Vec::new(),
             growth: None,
             in_file: Model::new(rules),
             model: Model::new(rules),
+            asks_about_data,
             is_listing: false,
             lived: Lived::default(),
             random,
@@ -194,10 +238,24 @@ impl Site {
             let from = self.next_stranger(number % 4 == 0);
             self.send(&from, kind);
         }
+        for number in 0..50 {
+            let (from, kind) = match number % 5 {
+                0 => {
+                    let kinds = [Kind::OneShot, Kind::Hasty, Kind::Queued];
+                    let from = self.next_stranger(number % 2 == 0);
+                    (from, self.random.pick(&kinds))
+                }
+                _ => (self.random.pick(&self.correspondents), Kind::Honest),
+            };
+            let time = self.some_time();
+            let message = Message::bounce(&from, kind, &mut self.random);
+            self.send_message(time, message);
+        }
         let floods = if self.capacity < 4_096 { 4 } else { 0 };
         for (event, count) in [
             (Event::WriteTo, 30),
             (Event::Reload, 5),
+            (Event::StepWallClock, 6),
             (Event::Restart { is_killed: false }, 3),
             (Event::Restart { is_killed: true }, 2),
             (Event::PowerCut { off_seconds: 120 }, 2),
@@ -227,6 +285,10 @@ impl Site {
 
     fn send_at(&mut self, time: u64, from: &Correspondent, kind: Kind) {
         let message = Message::of(from, kind, &mut self.random);
+        self.send_message(time, message);
+    }
+
+    fn send_message(&mut self, time: u64, message: Message) {
         self.waiting.push(message.recipients.clone());
         self.messages.push(message);
         let message = self.messages.len() - 1;
@@ -246,7 +308,10 @@ impl Site {
             now = match end {
                 End::Over => return self.judge_deliveries(),
                 End::Restart => time,
-                End::PowerCut { off_seconds } => time + off_seconds,
+                End::PowerCut { off_seconds } => {
+                    self.switch_on(time + off_seconds);
+                    time + off_seconds
+                }
             };
         }
     }
@@ -271,11 +336,9 @@ impl Site {
         let key = found.as_ref().map(|found| found.key.clone());
         let key = key.unwrap_or(FingerprintKey::new([7; 16]));
         let mut engine = Engine::new(self.policy, key, table);
+        let is_same_boot = self.start_clock(found.as_ref(), now)?;
         if let Some(found) = &found {
-            let moment = found.moment.as_ref();
-            let is_same_boot = moment.is_some_and(|moment| moment.boot_id[0] == self.boots);
             let latest = u64::from(found.latest.unix());
-            self.set_clock(latest, now, is_same_boot);
             let logical = self.logical(now);
             let mut loader = engine.loader(found, Timestamp::from_unix(logical), is_same_boot);
             loader.feed(&self.file);
@@ -294,7 +357,10 @@ impl Site {
                 self.at(later, event);
                 continue;
             }
-            let outcome = self.take(&mut engine, event, time);
+            let outcome = match self.check_clock(time) {
+                Ok(()) => self.take(&mut engine, event, time),
+                Err(why) => Err(why),
+            };
             let end = outcome.map_err(|why| format!("at {}, {event:?}: {why}", time - START))?;
             if let Some(end) = end {
                 return Ok((end, time));
@@ -303,18 +369,75 @@ impl Site {
         Ok((End::Over, END))
     }
 
-    /// In the same boot the clock goes on; after another one the wall clock says nothing, the truth, or far too much.
-    fn set_clock(&mut self, latest: u64, now: u64, is_same_boot: bool) {
-        if is_same_boot {
-            return;
+    /// Starts the clock, and tells whether the file was written in this boot. Since it was, the time has passed that truly has, whatever the wall
+    /// clock was set to; after another boot, what the wall clock says, but neither less than nothing nor more than a week.
+    fn start_clock(&mut self, found: Option<&Found>, now: u64) -> Result<bool, String> {
+        let reading = reading(self.wall(now), self.boot_seconds(now), self.boots);
+        self.clock = Clock::start(found, reading);
+        let logical = self.logical(now);
+        self.clock_started = (now, logical);
+        let Some((found, moment)) = found.and_then(|it| Some((it, it.moment.as_ref()?))) else {
+            return Ok(false);
+        };
+        let is_same_boot = self.clock.is_same_boot(moment);
+        let saved_at = u64::from(moment.logical.unix());
+        let is_it = |saved: &&Saved| saved.logical == saved_at;
+        let saved = *self.saved.iter().rev().find(is_it).ok_or("never saved")?;
+        let passed = match saved.boots == self.boots {
+            true => now - saved.time,
+            false => self.wall(now).saturating_sub(saved.wall).min(7 * DAY),
+        };
+        let expected = (saved_at + passed).max(found.latest.unix().into());
+        match is_same_boot == (saved.boots == self.boots) && logical == expected {
+            true => Ok(is_same_boot),
+            false => Err(format!("starts at {logical}, not {expected}; {saved:?}")),
         }
-        let off = now.saturating_sub(latest.saturating_add_signed(-self.ahead));
-        let believed = self.random.pick(&[0, off, 7 * DAY]).min(7 * DAY);
-        self.ahead = (latest + believed) as i64 - now as i64;
+    }
+
+    /// It goes on as fast as time does.
+    fn check_clock(&self, time: u64) -> Result<(), String> {
+        let (start, at_start) = self.clock_started;
+        let (logical, expected) = (self.logical(time), at_start + time - start);
+        match logical == expected {
+            true => Ok(()),
+            false => Err(format!("the clock says {logical}, not {expected}")),
+        }
+    }
+
+    fn switch_on(&mut self, time: u64) {
+        self.boots += 1;
+        self.booted = time - BOOT_SECONDS;
+        // A machine with a battery, or without.
+        if self.random.one_in(2) {
+            self.step_wall_clock(time);
+        }
+    }
+
+    /// To the truth, 1970, some time before, or a far year.
+    fn step_wall_clock(&mut self, time: u64) {
+        let truth = time as i64;
+        let wall = self.random.pick(&[
+            truth,
+            truth,
+            BOOT_SECONDS as i64,
+            truth - 2 * DAY as i64,
+            truth - 90,
+            truth + 3 * HOUR as i64,
+            2_124_000_000,
+        ]);
+        self.wall_ahead = wall - truth;
+    }
+
+    fn wall(&self, time: u64) -> u64 {
+        time.saturating_add_signed(self.wall_ahead)
+    }
+
+    fn boot_seconds(&self, time: u64) -> u64 {
+        time - self.booted
     }
 
     fn logical(&self, time: u64) -> u64 {
-        time.saturating_add_signed(self.ahead)
+        self.clock.at(self.boot_seconds(time)).unix().into()
     }
 
     fn take(
@@ -337,6 +460,10 @@ impl Site {
                 self.load_lists(engine);
                 self.lived.reloads += 1;
             }
+            Event::StepWallClock => {
+                self.step_wall_clock(time);
+                self.lived.clock_steps += 1;
+            }
             Event::Restart { is_killed } => {
                 if !is_killed {
                     self.save(engine, time, true);
@@ -348,7 +475,6 @@ impl Site {
                 if self.random.one_in(2) {
                     self.cut_save(engine, time);
                 }
-                self.boots += 1;
                 self.lived.power_cuts += 1;
                 return Ok(Some(End::PowerCut { off_seconds }));
             }
@@ -390,15 +516,31 @@ impl Site {
         if self.random.one_in(12) {
             message.lose_names();
         }
+        let mut accepted = Vec::new();
         for recipient in std::mem::take(&mut self.waiting[number]) {
-            let mail = message.mail(machine, &recipient, instance.clone());
-            let questions = if self.random.one_in(10) { 2 } else { 1 };
-            let mut told = Told::Passed;
-            for _ in 0..questions {
-                told = self.ask(engine, &message, machine, mail.clone(), time)?;
+            let mail = Mail {
+                is_first_recipient: accepted.is_empty(),
+                ..message.mail(machine, &recipient, instance.clone())
+            };
+            match self.ask_once_or_twice(engine, &message, machine, &mail, time)? {
+                Told::Deferred(_) => self.waiting[number].push(recipient),
+                _ => accepted.push(recipient),
             }
+        }
+        if self.asks_about_data && !accepted.is_empty() {
+            let recipient = match &accepted[..] {
+                [one] => one,
+                _ => "",
+            };
+            let mail = Mail {
+                is_first_recipient: false,
+                is_data: true,
+                ..message.mail(machine, recipient, instance)
+            };
+            let told = self.ask_once_or_twice(engine, &message, machine, &mail, time)?;
             if matches!(told, Told::Deferred(_)) {
-                self.waiting[number].push(recipient);
+                self.waiting[number].append(&mut accepted);
+                self.lived.deferred_at_data += 1;
             }
         }
         if message.kind == Kind::Honest && tries == 0 {
@@ -422,6 +564,20 @@ impl Site {
         self.at(time + pause, Event::Try { message, tries });
     }
 
+    fn ask_once_or_twice(
+        &mut self,
+        engine: &mut Engine<'_>,
+        message: &Message,
+        machine: usize,
+        mail: &Mail,
+        time: u64,
+    ) -> Result<Told, String> {
+        if self.random.one_in(10) {
+            self.ask(engine, message, machine, mail.clone(), time)?;
+        }
+        self.ask(engine, message, machine, mail.clone(), time)
+    }
+
     /// Asks the engine, and has the model judge the answer.
     fn ask(
         &mut self,
@@ -438,7 +594,8 @@ impl Site {
         let now = self.logical(time);
         let request = Request {
             request: Some(b"smtpd_access_policy"),
-            protocol_state: Some(b"RCPT"),
+            protocol_state: Some(if mail.is_data { b"DATA" } else { b"RCPT" }),
+            queue_id: (!mail.is_first_recipient).then_some(b"4ABCD"),
             client_address: Some(mail.address.as_bytes()),
             client_name: Some(name.as_bytes()),
             sender: Some(message.sender.as_bytes()),
@@ -448,11 +605,13 @@ impl Site {
         };
         let verdict = engine.decide(&request, Timestamp::from_unix(now));
         let told = match verdict.action {
+            Action::Dunno if verdict.reason == Reason::LeftToData => Told::LeftToData,
             Action::Dunno => Told::Passed,
             Action::PrependHeader { delayed } => Told::PassedWithHeader(delayed.get().into()),
             Action::Defer { remaining } => Told::Deferred(remaining.get().into()),
         };
         self.lived.answers += 1;
+        self.lived.left_to_data += u64::from(told == Told::LeftToData);
         self.lived.deferred += u64::from(matches!(told, Told::Deferred(_)));
         self.lived.first_passes += u64::from(verdict.is_first_pass);
         self.model
@@ -490,14 +649,17 @@ impl Site {
         self.model.write_to(user, other, now);
     }
 
-    /// Strangers come in a minute, more than the table has room for.
+    /// Strangers come in a minute, more than the table has room for, half of them of one organisation.
     fn flood(&mut self, time: u64) {
         for number in 0..u64::from(self.capacity) / 2 {
             let kind = match number % 5 {
                 0 => Kind::Queued,
                 _ => Kind::OneShot,
             };
-            let from = self.next_stranger(number % 7 == 0);
+            let from = match number % 2 {
+                0 => rented(self.random.within(0..=10_000)),
+                _ => self.next_stranger(number % 7 == 0),
+            };
             self.send_at(time + number % MINUTE, &from, kind);
         }
     }
@@ -551,12 +713,15 @@ impl Site {
             with_pending,
         };
         let moment = Moment {
-            logical: Timestamp::from_unix(self.logical(time)),
-            wall_unix_seconds: time,
-            boot_seconds: time - START,
-            boot_id: [self.boots; 16],
-            data_asked: None,
+            data_asked: engine.data_asked(),
+            ..self.clock.moment(self.wall(time), self.boot_seconds(time))
         };
+        self.saved.push(Saved {
+            time,
+            logical: self.logical(time),
+            wall: self.wall(time),
+            boots: self.boots,
+        });
         let mut encoder = Encoder::new(save, moment, heapless::Vec::new(), engine.table());
         let mut block = heapless::Vec::<u8, BLOCK_BYTES_MAX>::new();
         let mut bytes = Vec::new();
@@ -570,5 +735,13 @@ impl Site {
                 Step::Done => return bytes,
             }
         }
+    }
+}
+
+fn reading(wall_unix_seconds: u64, boot_seconds: u64, boot: u8) -> Reading {
+    Reading {
+        wall_unix_seconds,
+        boot_seconds,
+        boot_id: [boot; 16],
     }
 }

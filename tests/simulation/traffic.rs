@@ -117,6 +117,18 @@ pub(crate) fn stranger(number: u64, has_name: bool) -> Correspondent {
     }
 }
 
+/// One of the machines of a spammer with good DNS.
+pub(crate) fn rented(number: u64) -> Correspondent {
+    let (address, network) = machine(80, number);
+    Correspondent {
+        machines: vec![(address, network, format!("mail{number}.rented.example"))],
+        organisation: Some("rented.example".to_owned()),
+        is_mail_server: true,
+        sender_domain: format!("offers{}.example", word(number)),
+        senders: 1,
+    }
+}
+
 impl Message {
     pub(crate) fn of(from: &Correspondent, kind: Kind, random: &mut Random) -> Message {
         let person = word(random.within(0..=from.senders - 1));
@@ -138,6 +150,19 @@ impl Message {
             folded,
             recipients,
         }
+    }
+
+    /// One without a sender.
+    pub(crate) fn bounce(from: &Correspondent, kind: Kind, random: &mut Random) -> Message {
+        let mut message = Message::of(from, kind, random);
+        message.sender.clear();
+        message.folded.clear();
+        message.from.sender_domain.clear();
+        // Without a sender, only a mail server's name is evidence of whose machine it is.
+        if !from.is_mail_server {
+            message.from.organisation = None;
+        }
+        message
     }
 
     /// Its machines have no verified names for the moment.
@@ -162,6 +187,8 @@ impl Message {
             recipient: recipient.to_owned(),
             instance,
             is_listed: false,
+            is_first_recipient: true,
+            is_data: false,
         }
     }
 }

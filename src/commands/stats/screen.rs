@@ -84,6 +84,12 @@ fn write_table(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let room = room.map(|room| format!("  room for {room}"));
     let room = room.unwrap_or_default();
     writeln!(out, "  {:<22}{entries:>10}{evicted:>12}{room}", "all")?;
+    if let Some(beyond @ 1..) = answer.value(Id::EntriesBeyondShare) {
+        writeln!(
+            out,
+            "  {beyond} of mail servers became plain, beyond their organisation's share."
+        )?;
+    }
     if let Some(youngest) = answer.value(Id::EvictedPendingAgeMin) {
         let age = age(youngest);
         writeln!(
