@@ -596,12 +596,12 @@ fn expired_entries_go_first() {
             }
             assert_eq!(
                 Class::ALL.map(|class| engine.table().len_of(class)),
-                [47, 16, 1, 0, 0]
+                [61, 2, 1, 0, 0]
             );
             assert!(!engine.decide(&by(64), at(late + 1)).evicted_young);
             assert_eq!(
                 Class::ALL.map(|class| engine.table().len_of(class)),
-                [48, 16, 0, 0, 0]
+                [62, 2, 0, 0, 0]
             );
         },
     );

@@ -13,6 +13,11 @@ const SECOND_LEVEL_WORDS: [&[u8]; 43] = [
     b"or", b"org", b"plc", b"pro", b"res", b"sch", b"school",
 ];
 
+/// Those of them that are hardly ever anybody's own domain.
+const REGISTRY_WORDS: [&[u8]; 10] = [
+    b"ac", b"co", b"com", b"edu", b"go", b"gov", b"ne", b"net", b"or", b"org",
+];
+
 /// Countries that also give out names below places or trades, more of them than can be listed here.
 const COUNTRIES_WITH_PLACES: [&[u8]; 7] = [b"jp", b"us", b"br", b"pl", b"ua", b"cn", b"kr"];
 
@@ -94,17 +99,12 @@ impl<'a> DomainName<'a> {
         })
     }
 
-    /// What somebody has bought of it: the last two labels, and three below a country's second-level word. What is below a place
-    /// (`city.state.us`) counts as one, as everybody can have names of that form below a domain of his own.
+    /// What somebody has bought of it: the last two labels, and three below the commonest of a country's second-level words (`example.co.uk`). With the
+    /// others, and with places (`city.state.us`), it counts as one, as somebody may have bought `plc.me` and has all names below it.
     pub fn registered(self) -> DomainName<'a> {
-        self.end_of_labels(|second, country, _| is_second_level(second, country))
-    }
-
-    /// The name without its first label, if it then has two or more.
-    pub fn parent(self) -> Option<DomainName<'a>> {
-        let dot = self.0.iter().position(|&byte| byte == b'.')?;
-        let parent = &self.0[dot + 1..];
-        parent.contains(&b'.').then_some(DomainName(parent))
+        self.end_of_labels(|second, country, _| {
+            is_country(country) && is_among(&REGISTRY_WORDS, second)
+        })
     }
 
     /// Whether those below it may be as many organisations: it is a country's second-level word, as `co.uk`.
@@ -137,8 +137,11 @@ impl<'a> DomainName<'a> {
 }
 
 fn is_second_level(second: &[u8], country: &[u8]) -> bool {
-    let is_country = country.len() == 2 && country.iter().all(u8::is_ascii_alphabetic);
-    is_country && is_among(&SECOND_LEVEL_WORDS, second)
+    is_country(country) && is_among(&SECOND_LEVEL_WORDS, second)
+}
+
+fn is_country(label: &[u8]) -> bool {
+    label.len() == 2 && label.iter().all(u8::is_ascii_alphabetic)
 }
 
 fn is_among(words: &[&[u8]], label: &[u8]) -> bool {
@@ -261,19 +264,18 @@ mod tests {
     }
 
     #[test]
-    fn registered_and_parent() {
-        for (name, registered, parent) in [
-            ("mail.Example.com", "Example.com", None),
-            ("mail.example.co.uk", "example.co.uk", Some("co.uk")),
-            ("co.uk", "co.uk", None),
-            ("a.example.us", "example.us", None),
-            ("a.b.state.us", "state.us", None),
-            ("mx.uol.com.br", "uol.com.br", Some("com.br")),
+    fn registered() {
+        for (name, registered) in [
+            ("mail.Example.com", "Example.com"),
+            ("mail.example.co.uk", "example.co.uk"),
+            ("co.uk", "co.uk"),
+            ("a.example.us", "example.us"),
+            ("a.b.state.us", "state.us"),
+            ("a.b.plc.me", "plc.me"),
+            ("mx.uol.com.br", "uol.com.br"),
         ] {
             let found = parsed(name.as_bytes()).unwrap().registered();
             assert_eq!(found.as_bytes(), registered.as_bytes(), "{name}");
-            let found = found.parent().map(DomainName::as_bytes);
-            assert_eq!(found, parent.map(str::as_bytes), "{name}");
         }
     }
 

@@ -108,8 +108,8 @@ impl Prefixes {
 /// Who a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client<'r> {
-    /// The organisation of its name, whether or not it is known by that. It makes its mail [named](crate::engine::table::Class::Named) in
-    /// every lookup mode: a flood of nameless clients is not to push out mail servers.
+    /// The organisation of its name, whether or not it is known by that. It makes its mail [named](crate::engine::table::Class::Named),
+    /// within its share, in every lookup mode: a flood of nameless clients is not to push out mail servers.
     pub organisation: Option<Organisation<'r>>,
     /// Where it is.
     pub whereabouts: Whereabouts,

@@ -149,27 +149,24 @@ pub const HISTORY_HOURS: usize = 168;
 /// A pending entry evicted younger than this means that the table is too small.
 pub const EVICTED_YOUNG: Seconds = Seconds::HOUR;
 
-/// Into how many shares what the class of named entries keeps of a full table is divided; an organisation may enter one of
-/// them in an hour.
-pub const SHARE_OF_FLOOR: u32 = 64;
+/// Into how many shares what the class of named entries keeps of a full table is divided. An organisation may enter one of them at
+/// once and another one spread over an hour, so 64 use up all in a quarter of an hour.
+pub const SHARE_OF_FLOOR: u32 = 80;
 
-/// Smallest share, in entries, however small the table is: a letter to all of an office.
+/// Smallest share, in entries, for tables that have room for six: a letter to all of an office.
 pub const SHARE_MIN: u32 = 16;
 
-/// Shares of all organisations together whose domains have three labels and the last two in common.
-pub const SHARES_BELOW_SUFFIX: u16 = 16;
+/// The largest part of what the class keeps that is a share, however small the table is.
+pub const SHARE_PART_MAX: u32 = 6;
 
 /// In how many steps an hour what an organisation has entered is forgotten again.
-pub const SHARE_STEPS: u16 = 16;
+pub const SHARE_STEPS: u32 = 16;
 
 /// From one of them to the next.
-pub const SHARE_STEP: Seconds = Seconds::new(Seconds::HOUR.get() / SHARE_STEPS as u32);
+pub const SHARE_STEP: Seconds = Seconds::new(Seconds::HOUR.get() / SHARE_STEPS);
 
 /// Places for counts of what organisations have entered, in each of two rows.
 pub const ORGANISATION_COUNTS: usize = 1_024;
-
-/// The same for what they are below.
-pub const SUFFIX_COUNTS: usize = 64;
 
 /// Longest line of a database dump that is read, in bytes. Postgrey's keys have up to 1,100 bytes, and `db_dump` writes one of
 /// them as up to three characters.
@@ -186,9 +183,8 @@ const _: () = {
     assert!(7 + ACTION_BYTES_MAX + TEXT_BYTES_MAX < REPLY_BYTES_MAX);
     assert!(ENTRIES_MIN <= ENTRIES_DEFAULT && ENTRIES_DEFAULT <= ENTRIES_MAX);
     // 3/16 of the table's entries, counted in 16 bits.
-    assert!(3 * ENTRIES_MAX / 16 / SHARE_OF_FLOOR * (SHARES_BELOW_SUFFIX as u32) <= 65_535);
-    assert!(SHARE_MIN >= SHARE_STEPS as u32);
-    assert!(ORGANISATION_COUNTS.is_power_of_two() && SUFFIX_COUNTS.is_power_of_two());
+    assert!(3 * ENTRIES_MAX / 16 / SHARE_OF_FLOOR <= 65_535);
+    assert!(ORGANISATION_COUNTS.is_power_of_two());
     assert!(
         PATTERN_WORK_MAX / PATTERNS_BYTES_MAX >= 80,
         "names of mail servers have up to 60 bytes"

@@ -91,6 +91,7 @@ pub struct Engine<'a> {
     /// Where the parties of a mail are put together: made once, not for each request.
     room: RefCell<Room>,
     shares: Shares,
+    entries_beyond_share: u64,
 }
 
 /// A request that is to be judged.
@@ -135,6 +136,7 @@ impl<'a> Engine<'a> {
             orders: Orders::new(),
             room: RefCell::new(Room::new()),
             shares,
+            entries_beyond_share: 0,
         }
     }
 
@@ -160,7 +162,7 @@ impl<'a> Engine<'a> {
 
     /// Pending entries since the start that were not kept as named, because their organisations had entered their shares.
     pub fn entries_beyond_share(&self) -> u64 {
-        self.shares.refused()
+        self.entries_beyond_share
     }
 
     /// Loads a snapshot whose first pass has found this, at the logical time `now`, which is not before [`Found::latest`].
@@ -535,10 +537,11 @@ impl<'a> Engine<'a> {
             }
             Judgement::FirstPass(_) | Judgement::Known => false,
         };
-        match is_entered && !self.shares.take(&self.key, organisation.domain, now) {
-            true => Class::Plain,
-            false => Class::Named,
+        if !is_entered || self.shares.take(&self.key, organisation.domain, now) {
+            return Class::Named;
         }
+        self.entries_beyond_share += u64::from(judgement == Judgement::New);
+        Class::Plain
     }
 
     fn count_first_pass(&mut self, facts: &Facts<'_>, verdict: &mut Verdict<'_>, now: Timestamp) {

@@ -5,48 +5,39 @@
 //! in about an hour in the class [`Named`](crate::engine::table::Class::Named), and what it enters beyond is kept as if its clients had no
 //! names. That changes no verdict, and nothing at all while the table has room.
 //!
-//! Whoever has a domain has all names below it, so an organisation is counted here as what is bought: the last two labels, or three below
-//! a country's second-level word. As it is for sale, too, to be `plc` somewhere, what has the last two of three labels in common has a
-//! number of shares together.
+//! Whoever has a domain has all names below it, so an organisation is counted here as what is bought: see
+//! [`DomainName::registered`].
 //!
 //! Nothing is kept of an organisation but counts in two places by its fingerprint, and the lower one of them is believed (a count-min sketch with
 //! conservative updates): it may be too high, where others have both places too, and is never too low. All counts sink by a sixteenth of a share
-//! every sixteenth of an hour, so that an organisation which goes on has its share each hour, and never half of it at once. A restart forgets them.
+//! every sixteenth of an hour, so that an organisation which goes on has a share each hour. A restart forgets them.
 
 use crate::engine::domain_name::DomainName;
 use crate::engine::limits::{
-    ORGANISATION_COUNTS, SHARE_MIN, SHARE_OF_FLOOR, SHARE_STEP, SHARE_STEPS, SHARES_BELOW_SUFFIX,
-    SUFFIX_COUNTS,
+    ORGANISATION_COUNTS, SHARE_MIN, SHARE_OF_FLOOR, SHARE_PART_MAX, SHARE_STEP, SHARE_STEPS,
 };
 use crate::engine::time::Timestamp;
 use crate::engine::triplet::{Fingerprint, FingerprintKey};
 
-/// See the [module](self). Its memory is all zero at first, but for two numbers.
+/// See the [module](self). Its memory is all zero at first, but for the share.
 pub(super) struct Shares {
-    /// New entries of an organisation.
+    /// New entries of an organisation; not 0.
     share: u16,
     /// In which step since 1970 the counts were lowered last.
     step: u32,
-    organisations: Counts<ORGANISATION_COUNTS>,
-    /// Of what they are below, where that may be a suffix as `co.uk`.
-    suffixes: Counts<SUFFIX_COUNTS>,
-    refused: u64,
+    counts: [[u16; ORGANISATION_COUNTS]; 2],
 }
-
-/// Counts by fingerprint, each in a place of both rows.
-struct Counts<const PLACES: usize>([[u16; PLACES]; 2]);
 
 impl Shares {
     /// Shares of a class that keeps so many entries in a full table.
-    pub(super) const fn of(floor_entries: u32) -> Shares {
-        let share = floor_entries / SHARE_OF_FLOOR;
+    pub(super) fn of(floor_entries: u32) -> Shares {
+        let least = SHARE_MIN.min(floor_entries / SHARE_PART_MAX).max(1);
+        let share = (floor_entries / SHARE_OF_FLOOR).max(least);
         Shares {
             // Lossless, see limits.rs.
-            share: if share < SHARE_MIN { SHARE_MIN } else { share } as u16,
+            share: share as u16,
             step: 0,
-            organisations: Counts([[0; ORGANISATION_COUNTS]; 2]),
-            suffixes: Counts([[0; SUFFIX_COUNTS]; 2]),
-            refused: 0,
+            counts: [[0; ORGANISATION_COUNTS]; 2],
         }
     }
 
@@ -58,24 +49,27 @@ impl Shares {
         now: Timestamp,
     ) -> bool {
         self.lower(now);
-        let bought = organisation.registered();
-        let suffix = bought.parent().map(|suffix| key.share(suffix));
-        let bought = key.share(bought);
-        let below_suffix = self.share.saturating_mul(SHARES_BELOW_SUFFIX);
-        let is_within = self.organisations.of(bought) < self.share
-            && suffix.is_none_or(|suffix| self.suffixes.of(suffix) < below_suffix);
-        if is_within {
-            self.organisations.add(bought);
-            suffix.inspect(|&suffix| self.suffixes.add(suffix));
-        } else {
-            self.refused += 1;
+        let share = self.share;
+        let places = self.places(key.share(organisation.registered()));
+        let count = places
+            .iter()
+            .fold(u16::MAX, |count, place| count.min(**place));
+        if count >= share {
+            return false;
         }
-        is_within
+        for place in places {
+            *place = (count + 1).max(*place);
+        }
+        true
     }
 
-    /// How often an organisation has had no more.
-    pub(super) fn refused(&self) -> u64 {
-        self.refused
+    fn places(&mut self, fingerprint: Fingerprint) -> [&mut u16; 2] {
+        let bits = fingerprint.bits() as usize;
+        let [first, second] = &mut self.counts;
+        [
+            &mut first[bits % ORGANISATION_COUNTS],
+            &mut second[(bits >> 16) % ORGANISATION_COUNTS],
+        ]
     }
 
     fn lower(&mut self, now: Timestamp) {
@@ -83,41 +77,14 @@ impl Shares {
         if step == self.step {
             return;
         }
+        let until = |step: u32| u64::from(step) * u64::from(self.share) / u64::from(SHARE_STEPS);
         // A clock that goes back, which only a test's does, has all begin anew.
-        let steps = step.checked_sub(self.step).unwrap_or(u32::MAX);
-        let steps = u16::try_from(steps).unwrap_or(u16::MAX);
+        let by = until(step)
+            .checked_sub(until(self.step))
+            .unwrap_or(u64::MAX);
+        let by = u16::try_from(by).unwrap_or(u16::MAX);
         self.step = step;
-        let share = self.share.div_ceil(SHARE_STEPS);
-        self.organisations.lower(share.saturating_mul(steps));
-        let below_suffix = share.saturating_mul(SHARES_BELOW_SUFFIX);
-        self.suffixes.lower(below_suffix.saturating_mul(steps));
-    }
-}
-
-impl<const PLACES: usize> Counts<PLACES> {
-    fn places(&mut self, fingerprint: Fingerprint) -> [&mut u16; 2] {
-        let bits = fingerprint.bits() as usize;
-        let [first, second] = &mut self.0;
-        [
-            &mut first[bits % PLACES],
-            &mut second[(bits >> 16) % PLACES],
-        ]
-    }
-
-    fn of(&mut self, fingerprint: Fingerprint) -> u16 {
-        let [first, second] = self.places(fingerprint);
-        (*first).min(*second)
-    }
-
-    fn add(&mut self, fingerprint: Fingerprint) {
-        let count = self.of(fingerprint).saturating_add(1);
-        for place in self.places(fingerprint) {
-            *place = count.max(*place);
-        }
-    }
-
-    fn lower(&mut self, by: u16) {
-        for count in self.0.iter_mut().flatten() {
+        for count in self.counts.iter_mut().flatten() {
             *count = count.saturating_sub(by);
         }
     }
@@ -134,9 +101,9 @@ mod tests {
     /// A whole number of steps.
     const START: u64 = 1_700_000_100;
 
-    /// Those of a table of 65,536 entries.
+    /// Those of 160 entries.
     fn shares() -> Shares {
-        Shares::of(12_288)
+        Shares::of(80 * 160)
     }
 
     /// How many of so many entries an organisation may have.
@@ -151,19 +118,18 @@ mod tests {
     #[test]
     fn an_organisation_has_its_share_each_hour() {
         let mut shares = shares();
-        assert_eq!(taken(&mut shares, "evil.example", 150, START), 150);
-        assert_eq!(taken(&mut shares, "EVIL.example", 150, START + 224), 42);
-        assert_eq!(shares.refused(), 108);
-        assert_eq!(taken(&mut shares, "evil.example", 20, START + 225), 12);
-        assert_eq!(taken(&mut shares, "evil.example", 200, START + 1_800), 84);
-        assert_eq!(taken(&mut shares, "evil.example", 200, START + 5_400), 192);
-        assert_eq!(taken(&mut shares, "evil.example", 200, 4_000_000_000), 192);
-        assert_eq!(taken(&mut shares, "other.example", 200, 4_000_000_000), 192);
+        assert_eq!(taken(&mut shares, "evil.example", 100, START), 100);
+        assert_eq!(taken(&mut shares, "EVIL.example", 100, START + 224), 60);
+        assert_eq!(taken(&mut shares, "evil.example", 20, START + 225), 10);
+        assert_eq!(taken(&mut shares, "evil.example", 200, START + 1_800), 70);
+        assert_eq!(taken(&mut shares, "evil.example", 200, START + 5_400), 160);
+        assert_eq!(taken(&mut shares, "evil.example", 200, 4_000_000_000), 160);
+        assert_eq!(taken(&mut shares, "other.example", 200, 4_000_000_000), 160);
     }
 
     #[test]
     fn small_and_large_tables() {
-        for (floor, share) in [(12, 16), (768, 16), (1_152, 18), (49_152, 768)] {
+        for (floor, share) in [(3, 1), (12, 2), (96, 16), (1_536, 19), (49_152, 614)] {
             let mut shares = Shares::of(floor);
             assert_eq!(taken(&mut shares, "evil.example", 1_000, START), share);
             let hours = (1..=16).map(|step| {
@@ -171,19 +137,19 @@ mod tests {
                 taken(&mut shares, "evil.example", 1_000, time)
             });
             let an_hour = hours.sum::<usize>();
-            // Steps are whole entries.
-            assert!((share..=share + 16).contains(&an_hour), "{an_hour}");
+            // An hour need not begin with a whole entry.
+            assert!((share..=share + 1).contains(&an_hour), "{an_hour}");
         }
     }
 
     #[test]
     fn a_clock_that_goes_back_has_all_begin_anew() {
         let mut shares = shares();
-        assert_eq!(taken(&mut shares, "evil.example", 200, START + 9_000), 192);
-        assert_eq!(taken(&mut shares, "evil.example", 200, START), 192);
+        assert_eq!(taken(&mut shares, "evil.example", 200, START + 9_000), 160);
+        assert_eq!(taken(&mut shares, "evil.example", 200, START), 160);
     }
 
-    /// Whoever has `evil.us` or `plc.me` has all below it, but who has `co.uk` has not.
+    /// Whoever has `evil.us` or `plc.me` has all below it, but nobody has `co.uk`.
     #[test]
     fn what_is_below_one_domain() {
         let all = |suffix: &str| {
@@ -194,14 +160,16 @@ mod tests {
             });
             taken.sum::<usize>()
         };
-        assert_eq!(all("evil.us"), 192);
-        assert_eq!(all("plc.me"), 16 * 192);
-        assert_eq!(all("evil.example"), 192);
+        assert_eq!(all("evil.us"), 160);
+        assert_eq!(all("plc.me"), 160);
+        assert_eq!(all("evil.example"), 160);
+        // But for those that have both places of others.
+        assert!(all("co.uk") > 98 * 100);
         let mut shares = shares();
-        assert_eq!(taken(&mut shares, "a.co.uk", 200, START), 192);
-        assert_eq!(taken(&mut shares, "b.co.uk", 200, START), 192);
+        assert_eq!(taken(&mut shares, "a.co.uk", 200, START), 160);
+        assert_eq!(taken(&mut shares, "b.co.uk", 200, START), 160);
         let later = START + 3_600;
-        assert_eq!(taken(&mut shares, "c.co.uk", 200, later), 192);
+        assert_eq!(taken(&mut shares, "c.co.uk", 200, later), 160);
     }
 
     /// What a map of exact counts refuses is refused; and while organisations are few, nothing else.

@@ -23,9 +23,9 @@ use crate::engine::triplet::Fingerprint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Class {
-    /// Pending, from a client without a verified name.
+    /// Pending, from a client without a mail server's name, or more of one organisation than its share.
     Plain,
-    /// Pending, from a client with a verified name.
+    /// Pending, from a client with a verified name that is a mail server's, within its organisation's share.
     Named,
     /// Has passed; or an auto-whitelist count below its number.
     Known,

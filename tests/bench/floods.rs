@@ -33,9 +33,9 @@ const LONG: Siege = Siege {
 const TOO_MANY_DOMAINS: [(u64, bool); 5] = [
     (64, true),
     (128, true),
-    (256, true),
+    (320, true),
     (320, false),
-    (1_280, false),
+    (1_600, false),
 ];
 
 const FULL: &str = ", table full of known ones";

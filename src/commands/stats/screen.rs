@@ -87,7 +87,7 @@ fn write_table(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     if let Some(beyond @ 1..) = answer.value(Id::EntriesBeyondShare) {
         writeln!(
             out,
-            "  {beyond} of mail servers became plain, beyond their organisation's share."
+            "  {beyond} of mail servers were kept as plain, beyond their organisation's share."
         )?;
     }
     if let Some(youngest) = answer.value(Id::EvictedPendingAgeMin) {
