@@ -16,8 +16,8 @@
 //!
 //! A **triplet** is a client's identity, the sender and the recipient. The **identity** is the **organisation** of the client's verified
 //! name, where that is evidence of a mail server, or else the client's network. What the table
-//! keeps under a triplet's **fingerprint** is an **entry**: **pending** until it has passed (**plain** or **named**, by whether the client has
-//! an organisation), then **known**, and **proven** once it was used again a day later. A client whose triplets have passed often enough is on the
+//! keeps under a triplet's **fingerprint** is an **entry**: **pending** until it has passed (**named** if the client has
+//! an organisation and that has not entered its share, otherwise **plain**), then **known**, and **proven** once it was used again a day later. A client whose triplets have passed often enough is on the
 //! **auto-whitelist**. The engine's decision is a **verdict**; what Postfix is told is an **action**. An **order** is what the administrator
 //! says for now, by `greylet allow` or `greylet forget`. An **instance** is Postfix's name for
 //! one message transaction. The other words are those of RFC 6647, Postfix and Postgrey.

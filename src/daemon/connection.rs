@@ -253,25 +253,32 @@ impl Connection<'_, '_> {
         output: &mut Vec<u8, OUTPUT_BYTES>,
     ) -> Result<(), End> {
         let shared = self.shared;
-        // The clock is read after others may have had their turn, so that no time comes before theirs.
-        let now = || shared.clock.now();
-        if self.is_local && request.request == Some(EXPLAIN) {
-            self.make_room(EXPLANATION_BYTES_MAX, output).await?;
-            explain(shared, request, now(), output);
-        } else if self.is_local && request.request == Some(STATS) {
-            let now = shared.test_time(request).unwrap_or_else(now);
+        let is_explain = self.is_local && request.request == Some(EXPLAIN);
+        let is_stats = self.is_local && request.request == Some(STATS);
+        let is_order = self.is_unix && is_order(request);
+        let bytes_max = match (is_explain, is_stats, is_order) {
+            (true, ..) => EXPLANATION_BYTES_MAX,
+            (_, true, _) => stats::PIECE_BYTES_MAX,
+            (.., true) => control::ANSWER_BYTES_MAX,
+            _ => REPLY_BYTES_MAX,
+        };
+        self.make_room(bytes_max, output).await?;
+        // After others may have had their turn, so that no time comes before theirs.
+        let now = shared.clock.now();
+        if is_explain {
+            explain(shared, request, now, output);
+        } else if is_stats {
+            let now = shared.test_time(request).unwrap_or(now);
             for piece in 0..stats::PIECES {
-                self.make_room(stats::PIECE_BYTES_MAX, output).await?;
+                self.make_room(bytes_max, output).await?;
                 stats::append_piece(output, piece, shared, now);
             }
-        } else if self.is_unix && is_order(request) {
-            self.make_room(control::ANSWER_BYTES_MAX, output).await?;
-            carry_out(shared, self.stream.get(), request, now(), output);
+        } else if is_order {
+            carry_out(shared, self.stream.get(), request, now, output);
         } else {
-            self.make_room(REPLY_BYTES_MAX, output).await?;
-            answer(shared, request, now(), output);
+            answer(shared, request, now, output);
         }
-        self.admitted.answered(now());
+        self.admitted.answered(now);
         if shared.one_answer {
             self.stream.write(output).await?;
             hang_up(&self.stream);

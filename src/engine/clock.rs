@@ -44,7 +44,7 @@ impl Clock {
 
     /// Whether a moment was in this boot.
     pub fn is_same_boot(&self, moment: &Moment) -> bool {
-        moment.boot_id == self.boot_id && self.boot_id != [0; 16]
+        is_of_boot(moment, self.boot_id)
     }
 
     /// What time it is when CLOCK_BOOTTIME says this.
@@ -70,6 +70,11 @@ impl Clock {
     }
 }
 
+/// Not if the kernel does not name its boots.
+fn is_of_boot(moment: &Moment, boot_id: [u8; 16]) -> bool {
+    moment.boot_id == boot_id && boot_id != [0; 16]
+}
+
 /// The time of a first start. A logical clock ends in 2106, so what is near that is not believed; it need not be right.
 fn believable(wall_unix_seconds: u64) -> u64 {
     const YEAR_2030: u64 = 1_893_456_000;
@@ -85,8 +90,7 @@ fn resumed(moment: Option<&Moment>, latest: Timestamp, reading: Reading) -> Time
     let Some(moment) = moment else {
         return latest;
     };
-    let is_same_boot = moment.boot_id == reading.boot_id && reading.boot_id != [0; 16];
-    let passed = if is_same_boot {
+    let passed = if is_of_boot(moment, reading.boot_id) {
         reading.boot_seconds.saturating_sub(moment.boot_seconds)
     } else {
         let off = reading

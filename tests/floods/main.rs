@@ -44,6 +44,14 @@ fn siege(bots: Bots) -> Siege {
     }
 }
 
+/// All that the table holds has passed before.
+fn on_full_table(capacity: u32, bots: Bots) -> Siege {
+    Siege {
+        known_entries_before: Some(capacity),
+        ..siege(bots)
+    }
+}
+
 /// No newcomer with a verified name is deferred twice, and no correspondent once.
 fn assert_nobody_is_harmed(outcome: Outcome, what: &str) {
     say(&format!("{what}: {outcome:?}"));
@@ -81,11 +89,7 @@ fn one_shot_spam() {
 #[test]
 fn one_shot_spam_on_a_table_full_of_what_has_passed() {
     for (capacity, bots) in SIEGES {
-        let siege = Siege {
-            known_entries_before: Some(capacity),
-            ..siege(bots)
-        };
-        besiege(capacity, siege);
+        besiege(capacity, on_full_table(capacity, bots));
     }
 }
 
@@ -93,11 +97,7 @@ fn one_shot_spam_on_a_table_full_of_what_has_passed() {
 #[test]
 fn one_shot_spam_from_mail_servers() {
     for (capacity, bots) in NAMED_SIEGES {
-        let siege = Siege {
-            known_entries_before: Some(capacity),
-            ..siege(bots)
-        };
-        besiege(capacity, siege);
+        besiege(capacity, on_full_table(capacity, bots));
     }
 }
 
@@ -106,10 +106,7 @@ fn one_shot_spam_from_mail_servers() {
 #[test]
 fn one_shot_spam_from_mail_servers_in_too_many_domains() {
     for (domains, loses_all) in [(80, false), (448, true)] {
-        let siege = Siege {
-            known_entries_before: Some(16_384),
-            ..siege(Bots::Domains(domains))
-        };
+        let siege = on_full_table(16_384, Bots::Domains(domains));
         let outcome = with_gateway(16_384, |gateway| siege.run(gateway, |_| {}));
         say(&format!("{siege:?}: {outcome:?}"));
         let Passed { of, passed } = outcome.named;
